@@ -1,0 +1,124 @@
+"""The contract of a component: a deterministic state machine that is handed messages and emits messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeVar
+
+from bus.runtime.clock import Clock
+from bus.runtime.settings import RunContext, StrictModel
+from schemas.base import Message
+
+Emit = Callable[[Message], None]
+Handler = Callable[[Any], None]
+_Method = TypeVar("_Method", bound=Callable[..., None])
+
+
+def handles(*message_types: type[Message]) -> Callable[[_Method], _Method]:
+    """Mark a method as the handler of these message types; a component takes what it has handlers for."""
+
+    def mark(method: _Method) -> _Method:
+        method.__handles__ = message_types  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Parameters(StrictModel):
+    """Base of a component's parameters; the keys under `components.<name>` in the topology file."""
+
+
+class Component:
+    """One part of a topology.
+
+    A component never touches a socket, a thread, the wall clock, a global random generator or the environment: what it
+    emits follows from its parameters and from the messages that it was handed, in their order. The same object
+    runs in the main thread, in a thread, or in a process of its own.
+
+    A subclass says what it is:
+
+    - `component_type`: its place in the topology ("strategy", "broker", ...), see `COMPONENT_TYPES`.
+    - `Parameters`: a pydantic model; unknown keys are configuration errors.
+    - `emits`: the message types that it may publish; publishing another is an error.
+    - methods marked with `@handles(Bar)`: what it takes.
+
+    and does its work in those methods by calling `self.emit(message)`. All state is made in `reset`.
+    """
+
+    component_type: ClassVar[str] = "component"
+    Parameters: ClassVar[type[Parameters]] = Parameters
+    emits: ClassVar[tuple[type[Message], ...]] = ()
+    _handler_names: ClassVar[dict[type[Message], str]] = {}
+
+    parameters: Any
+    emit: Emit
+    clock: Clock
+    context: RunContext
+
+    quiet: frozenset[type[Message]] = frozenset()
+    """Types that the component takes but will not answer until it says otherwise. A deterministic run over
+    processes does not wait for it on those."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        names = dict(cls._handler_names)
+        for attribute, value in vars(cls).items():
+            for message_type in getattr(value, "__handles__", ()):
+                names[message_type] = attribute
+        cls._handler_names = names
+
+    def __init__(self, name: str, parameters: dict[str, Any] | None = None) -> None:
+        self.name = name
+        self.parameters = self.Parameters.model_validate(parameters or {})
+
+    def initialize(self, context: RunContext, emit: Emit, clock: Clock) -> None:
+        """Give the component its context, its way out and its clock, and make its state.
+
+        Raises:
+            DataError, ConfigError: what the parameters name does not exist or is not usable.
+        """
+        self.context = context
+        self.emit = emit
+        self.clock = clock
+        self.reset()
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Message type to bound method. An instance may take less than its class, depending on its parameters."""
+        return {message_type: getattr(self, name) for message_type, name in self._handler_names.items()}
+
+    def reset(self) -> None:
+        """Make all state anew, as before the first message. Two runs in one process equal two processes."""
+
+    def start(self) -> None:
+        """Called once, after every component is initialized and before the first message."""
+
+    def stop(self) -> None:
+        """Called once, after the last message or a failure; release what `initialize` or `start` took."""
+
+
+class Source(Component):
+    """A component that brings data from outside, in order of time, when it is asked to.
+
+    The bus reads it only after its `StartStream` was published, and publishes `EndOfStream` when it is exhausted.
+    """
+
+    def blocks(self) -> Iterable[list[Message]]:
+        """The stream in blocks of messages with non-decreasing `ts`; a new iteration starts at the beginning."""
+        raise NotImplementedError
+
+
+COMPONENT_TYPES: tuple[str, ...] = (
+    "data_handler",
+    "broker",
+    "order_manager",
+    "portfolio",
+    "risk_manager",
+    "strategy",
+    "component",
+    "coordinator",
+)
+"""Every component type, in rank order: of several components that take one record, the outputs of the first here
+come first. Brokers match a bar before strategies see it, so a fill at the open is known before the next decision."""
+
+EXECUTION_TYPES: frozenset[str] = frozenset({"broker", "order_manager", "portfolio", "coordinator"})
+"""The execution side: it never takes a SIGNAL."""

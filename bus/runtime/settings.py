@@ -1,0 +1,101 @@
+"""What a run tells every component, from the `backtest` and `instruments` sections of the topology file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from schemas.enums import CloseRule
+
+_NS_PER_S = 1_000_000_000
+
+
+class StrictModel(BaseModel):
+    """Configuration: unknown keys are errors, values never change, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Instrument(StrictModel):
+    """What may be traded and in which steps. `tick_size` and `lot_size` 0 mean any price and any quantity.
+
+    Prices are in `currency` per unit. `multiplier` is currency per point of price and unit (1 for shares).
+    """
+
+    symbol: str = Field(min_length=1)
+    tick_size: float = Field(default=0.0, ge=0)
+    lot_size: float = Field(default=0.0, ge=0)
+    min_quantity: float = Field(default=0.0, ge=0)
+    max_quantity: float = Field(default=math.inf, gt=0, allow_inf_nan=True)
+    multiplier: float = Field(default=1.0, gt=0)
+    currency: str = "USD"
+
+
+class RunSettings(StrictModel):
+    """The `backtest` section: what is traded, when, and with how much.
+
+    `start_date` and `end_date` are calendar days in UTC, both inclusive. `initial_cash` is in `currency`.
+    `close_at_end` says how positions are closed after the last bar.
+    """
+
+    symbols: tuple[str, ...] = ()
+    start_date: dt.date | None = None
+    end_date: dt.date | None = None
+    initial_cash: float = Field(default=100_000.0, gt=0)
+    currency: str = "USD"
+    close_at_end: CloseRule = CloseRule.LAST_CLOSE
+    periods_per_year: float | None = Field(default=None, gt=0)
+    seed: int = 0
+    instruments: tuple[Instrument, ...] = ()
+
+    @field_validator("symbols")
+    @classmethod
+    def _each_symbol_once(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        repeated = sorted({s for s in symbols if symbols.count(s) > 1})
+        if repeated:
+            raise ValueError(f"named more than once: {', '.join(repeated)}")
+        return symbols
+
+    @model_validator(mode="after")
+    def _start_before_end(self) -> RunSettings:
+        if self.start_date and self.end_date and self.start_date > self.end_date:
+            raise ValueError(f"start_date {self.start_date} is after end_date {self.end_date}")
+        return self
+
+    @property
+    def start_ns(self) -> int | None:
+        """First nanosecond of `start_date`, or None."""
+        return None if self.start_date is None else _midnight_ns(self.start_date)
+
+    @property
+    def end_ns(self) -> int | None:
+        """First nanosecond after `end_date`, or None."""
+        return None if self.end_date is None else _midnight_ns(self.end_date + dt.timedelta(days=1))
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The declared instrument, or one without restrictions in the run's currency."""
+        for instrument in self.instruments:
+            if instrument.symbol == symbol:
+                return instrument
+        return Instrument(symbol=symbol, currency=self.currency)
+
+
+def _midnight_ns(day: dt.date) -> int:
+    midnight = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+    return int(midnight.timestamp()) * _NS_PER_S
+
+
+class RunContext(StrictModel):
+    """What a component may know of the topology that it runs in.
+
+    `sources` names the data sources, `brokers` maps each broker's name to the symbols it serves (empty: all).
+    `base_dir` is the folder of the topology file, against which relative paths are looked up.
+    """
+
+    run: RunSettings = RunSettings()
+    sources: tuple[str, ...] = ()
+    brokers: dict[str, tuple[str, ...]] = {}
+    base_dir: Path = Path()

@@ -1,0 +1,1 @@
+"""How it is run: topology file to placement plan to threads and processes; the launcher and the command line."""

@@ -1,0 +1,80 @@
+"""Positions, round trips, equity, and closing."""
+
+from __future__ import annotations
+
+from schemas.base import Message
+from schemas.enums import CloseRule, Direction
+
+
+class ClosePositions(Message, frozen=True, array_like=True, gc=False):
+    """Coordinator to risk: cancel what works and close every position, priced by `rule`."""
+
+    ts: int
+    rule: CloseRule
+    reason: str = ""
+
+
+class PositionUpdate(Message, frozen=True, array_like=True, gc=False):
+    """The account after a fill: `quantity` is signed (negative is short), `cash` and `realised_pnl` are totals.
+
+    `average_price` is the average entry price of what is held, 0.0 when flat. Money is in the account's currency.
+    """
+
+    ts: int
+    symbol: str
+    quantity: float
+    average_price: float
+    realised_pnl: float
+    cash: float
+    fees: float
+
+
+class ClosedTrade(Message, frozen=True, array_like=True, gc=False):
+    """A round trip: some quantity opened and closed again.
+
+    `direction` is that of the entry. `realised_pnl` is net of `fees`, which are the entry's and the exit's share.
+    `slippage_cost` is in money, positive is a cost.
+    """
+
+    trade_id: str
+    symbol: str
+    direction: Direction
+    quantity: float
+    entry_ts: int
+    entry_price: float
+    exit_ts: int
+    exit_price: float
+    realised_pnl: float
+    fees: float
+    slippage_cost: float = 0.0
+    entry_fill_id: str = ""
+    exit_fill_id: str = ""
+
+
+class EquityCurve(Message, frozen=True, array_like=True, gc=False):
+    """A block of the equity curve: equal-length columns, one entry a timestamp (ns UTC), in order of time.
+
+    `equity` is cash plus the market value of positions; `exposure` is gross market value, `net_exposure` signed.
+    """
+
+    ts: tuple[int, ...]
+    equity: tuple[float, ...]
+    cash: tuple[float, ...]
+    exposure: tuple[float, ...]
+    net_exposure: tuple[float, ...]
+
+
+class AccountReport(Message, frozen=True, array_like=True, gc=False):
+    """The account's totals at the end of a run, all in the account's currency; `traded_value` is price x quantity."""
+
+    ts: int
+    initial_cash: float
+    final_cash: float
+    final_equity: float
+    realised_pnl: float
+    unrealised_pnl: float
+    fees: float
+    slippage_cost: float
+    traded_value: float
+    fills: int
+    open_positions: dict[str, float]

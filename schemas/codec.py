@@ -1,0 +1,77 @@
+"""Messages to msgpack and back.
+
+The bytes are plain positional msgpack, which any msgpack library reads; msgspec is only the fastest writer and typed
+reader of them that we measured (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from schemas.base import Message
+from schemas.registry import MESSAGE_TYPES, TYPE_IDS
+
+
+class DecodeError(ValueError):
+    """A payload is not what its type says."""
+
+
+encode: Final[Callable[[Message], bytes]] = msgspec.msgpack.Encoder().encode
+"""A message's payload. Raises TypeError for a field that is neither plain Python nor a message (numpy scalars)."""
+
+_DECODERS: Final[dict[int, Callable[[bytes | memoryview], Message]]] = {
+    type_id: msgspec.msgpack.Decoder(cls).decode for type_id, cls in MESSAGE_TYPES.items()
+}
+
+
+def decode(type_id: int, payload: bytes | memoryview) -> Message:
+    """The message in `payload`, its types checked.
+
+    Raises:
+        DecodeError: the type id is not registered, or the payload does not fit the type.
+    """
+    decoder = _DECODERS.get(type_id)
+    if decoder is None:
+        raise DecodeError(f"message type {type_id} is not registered; known are {sorted(MESSAGE_TYPES)}")
+    try:
+        return decoder(payload)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise DecodeError(f"{MESSAGE_TYPES[type_id].__name__}: {error}") from error
+
+
+def canonical(message: Message) -> Message:
+    """The message as every reader of its bytes sees it: an int in a float field becomes a float, and so on.
+
+    Components of the user's own pass through here in every placement, so that one that runs beside us and one that
+    runs in another process cannot differ.
+
+    Raises:
+        DecodeError: a field has a type that its declaration does not allow.
+    """
+    try:
+        return decode(TYPE_IDS[type(message)], encode(message))
+    except TypeError as error:
+        raise DecodeError(f"{type(message).__name__}: {error}") from error
+
+
+def to_builtins(message: Message) -> dict[str, Any]:
+    """The message as a dict of plain values, keyed by field name, nested messages too."""
+    return {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Message):
+        return to_builtins(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return str(value) if isinstance(value, str) else value
+
+
+def type_id_of(message_type: type[Message]) -> int:
+    """The numeric id of a registered type. Raises KeyError for one that is not."""
+    return TYPE_IDS[message_type]
