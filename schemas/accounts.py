@@ -17,7 +17,9 @@ class ClosePositions(Message, frozen=True, array_like=True, gc=False):
 class PositionUpdate(Message, frozen=True, array_like=True, gc=False):
     """The account after a fill: `quantity` is signed (negative is short), `cash` and `realised_pnl` are totals.
 
-    `average_price` is the average entry price of what is held, 0.0 when flat. Money is in the account's currency.
+    `average_price` is the average entry price of what is held, 0.0 when flat. `realised_pnl` is net of the fees of
+    the round trips. Money is in the account's currency; where that of the instrument has no rate, it is in `currency`,
+    which is empty otherwise.
     """
 
     ts: int
@@ -27,13 +29,14 @@ class PositionUpdate(Message, frozen=True, array_like=True, gc=False):
     realised_pnl: float
     cash: float
     fees: float
+    currency: str = ""
 
 
 class ClosedTrade(Message, frozen=True, array_like=True, gc=False):
     """A round trip: some quantity opened and closed again.
 
     `direction` is that of the entry. `realised_pnl` is net of `fees`, which are the entry's and the exit's share.
-    `slippage_cost` is in money, positive is a cost.
+    `slippage_cost` is in money, positive is a cost. `currency` as in `PositionUpdate`.
     """
 
     trade_id: str
@@ -49,6 +52,7 @@ class ClosedTrade(Message, frozen=True, array_like=True, gc=False):
     slippage_cost: float = 0.0
     entry_fill_id: str = ""
     exit_fill_id: str = ""
+    currency: str = ""
 
 
 class EquityCurve(Message, frozen=True, array_like=True, gc=False):
@@ -65,7 +69,12 @@ class EquityCurve(Message, frozen=True, array_like=True, gc=False):
 
 
 class AccountReport(Message, frozen=True, array_like=True, gc=False):
-    """The account's totals at the end of a run, all in the account's currency; `traded_value` is price x quantity."""
+    """The account's totals at the end of a run, all in the account's currency; `traded_value` is price x quantity.
+
+    `realised_pnl` is net of the fees of all round trips, `unrealised_pnl` of the fees of what is still open:
+    final_equity = initial_cash + realised_pnl + unrealised_pnl. `other_equity` is what was won or lost in currencies
+    for which there is no rate, each in its own; the other fields know nothing of it, but for `open_positions`.
+    """
 
     ts: int
     initial_cash: float
@@ -78,3 +87,4 @@ class AccountReport(Message, frozen=True, array_like=True, gc=False):
     traded_value: float
     fills: int
     open_positions: dict[str, float]
+    other_equity: dict[str, float] = {}

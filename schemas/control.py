@@ -10,13 +10,13 @@ StatisticValue = float | int | str | None
 class TypeDeclared(Message, frozen=True, array_like=True, gc=False):
     """Says what the records of type `type_id` mean, before the first of them: a log explains itself.
 
-    `fields` are the names in the order in which the payload's array holds them; `schema` is JSON Schema text.
+    `fields` are the names in the order in which the payload's array holds them, `field_types` their Python types.
     """
 
     type_id: int
     name: str
     fields: tuple[str, ...]
-    schema: str
+    field_types: tuple[str, ...]
 
 
 class SourceDeclared(Message, frozen=True, array_like=True, gc=False):

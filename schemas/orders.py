@@ -107,7 +107,10 @@ class SubmitReplace(Message, frozen=True, array_like=True, gc=False):
 
 
 class BrokerReport(Message, frozen=True, array_like=True, gc=False):
-    """What a broker says of an order, other than that it filled; `code` is for machines, `reason` for people."""
+    """What a broker says of an order, other than that it filled; `code` is for machines, `reason` for people.
+
+    `quantity` is the order's total quantity from now on; given with REPLACED.
+    """
 
     order_id: str
     broker: str
@@ -115,6 +118,7 @@ class BrokerReport(Message, frozen=True, array_like=True, gc=False):
     ts: int
     code: str = ""
     reason: str = ""
+    quantity: float | None = None
 
 
 class FeeLine(Message, frozen=True, array_like=True, gc=False):

@@ -79,6 +79,12 @@ def fields(message_type: type[Message]) -> tuple[str, ...]:
     return message_type.__struct_fields__
 
 
+def field_types(message_type: type[Message]) -> tuple[str, ...]:
+    """The declared Python types of a message's fields, as written in its definition, in wire order."""
+    annotations = message_type.__annotations__
+    return tuple(str(annotations[name]) for name in message_type.__struct_fields__)
+
+
 def all_types() -> Iterator[tuple[int, type[Message]]]:
     """Every registered type in order of its id."""
     yield from sorted(MESSAGE_TYPES.items())

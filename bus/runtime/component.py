@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from bus.runtime.clock import Clock
@@ -48,6 +48,8 @@ class Component:
     component_type: ClassVar[str] = "component"
     Parameters: ClassVar[type[Parameters]] = Parameters
     emits: ClassVar[tuple[type[Message], ...]] = ()
+    optional: ClassVar[frozenset[type[Message]]] = frozenset()
+    """Types that it takes but can do without: a topology in which nobody publishes them is still right."""
     _handler_names: ClassVar[dict[type[Message], str]] = {}
 
     parameters: Any
@@ -70,6 +72,13 @@ class Component:
     def __init__(self, name: str, parameters: dict[str, Any] | None = None) -> None:
         self.name = name
         self.parameters = self.Parameters.model_validate(parameters or {})
+
+    def faults(self, context: RunContext) -> Sequence[str]:
+        """What would keep this component from starting, as far as it can be seen without starting it.
+
+        One sentence each, beginning with the parameter that is at fault; reported before anything starts.
+        """
+        return ()
 
     def initialize(self, context: RunContext, emit: Emit, clock: Clock) -> None:
         """Give the component its context, its way out and its clock, and make its state.
@@ -105,6 +114,11 @@ class Source(Component):
     def blocks(self) -> Iterable[list[Message]]:
         """The stream in blocks of messages with non-decreasing `ts`; a new iteration starts at the beginning."""
         raise NotImplementedError
+
+    @property
+    def total(self) -> int:
+        """How many messages the stream will have, 0 when that is not known. For progress only."""
+        return 0
 
 
 COMPONENT_TYPES: tuple[str, ...] = (

@@ -1,0 +1,150 @@
+"""The course of a deterministic run, the same for every placement.
+
+Declarations and `RunStarted` come first. Data enters when the coordinator has asked for it (`StartStream`), one
+record at a time, merged over all sources by time; each is settled, with everything that follows from it, before
+the next one enters. When all sources have ended the hub says `Drained` as often as the coordinator needs it to
+finish, and the run ends with its `RunCompleted`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bus.errors import ProtocolError
+from bus.runtime.component import Handler
+from bus.sequencer import HUB
+from bus.topics import Wiring
+from schemas import (
+    Drained,
+    EndOfStream,
+    Message,
+    RunCompleted,
+    RunStarted,
+    StartStream,
+)
+
+MAX_ROUNDS = 8
+"""How often the hub says Drained before it concludes that the coordinator will never finish."""
+
+_BLOCK = 1024
+
+Progress = Callable[[int, int], None]
+"""Called between blocks with the number of external messages so far and how many there will be (0: not known). It may
+raise to end the run: at that point everything published is settled and in the log."""
+
+
+class Bus(Protocol):
+    """What the conductor needs of a transport."""
+
+    counts: dict[int, int]
+    """Records so far by type id."""
+
+    def tap(self, message_type: type[Message], handler: Handler) -> None:
+        """Call `handler` with every message of a type."""
+
+    def declare(self, messages: Iterable[Message]) -> None:
+        """Sequence messages of the hub that no component takes."""
+
+    def publish(self, source: int, ts: int, message: Message) -> None:
+        """Sequence a message from outside and settle all that follows from it."""
+
+    def feed(self, source: int, block: list[Message]) -> None:
+        """Publish each market data message of a block at its own `ts`."""
+
+    def stream(self, source: int) -> Iterator[list[Message]]:
+        """A source's stream, in blocks."""
+
+    def total(self, source: int) -> int:
+        """How many messages that stream will have, 0 when that is not known."""
+
+
+@dataclass
+class Conductor:
+    """Takes a run from its first record to its last."""
+
+    bus: Bus
+    wiring: Wiring
+    run_started: RunStarted
+    progress: Progress | None = None
+    _started: list[str] = field(default_factory=list)
+    _completed: list[RunCompleted] = field(default_factory=list)
+
+    def run(self) -> RunCompleted:
+        """Run to the end.
+
+        Raises:
+            ComponentError: a component failed.
+            ProtocolError: the coordinator asks for a source that is not there, or never completes the run.
+        """
+        self.bus.tap(StartStream, lambda message: self._started.append(message.source))
+        self.bus.tap(RunCompleted, self._completed.append)
+        self.bus.declare(self.wiring.declarations())
+        self.bus.publish(HUB, 0, self.run_started)
+        last_ts = self._stream()
+        for round_number in range(1, MAX_ROUNDS + 1):
+            self.bus.publish(HUB, last_ts, Drained(round_number))
+            if self._completed:
+                return self._completed[0]
+        raise ProtocolError(
+            f"all streams have ended and nothing is under way, but after {MAX_ROUNDS} rounds of Drained no component "
+            "has published RunCompleted: does the topology have a coordinator?"
+        )
+
+    def _stream(self) -> int:
+        sources = self._started_sources()
+        sent = dict.fromkeys(sources, 0)
+        last_ts = 0
+        for source, block in merged({source: self.bus.stream(source) for source in sources}):
+            self.bus.feed(source, block)
+            sent[source] += len(block)
+            last_ts = block[-1].ts  # type: ignore[attr-defined]
+            if self.progress is not None:
+                totals = [self.bus.total(source) for source in sources]
+                self.progress(sum(sent.values()), sum(totals) if all(totals) else 0)
+        for source, name in sources.items():
+            self.bus.publish(source, last_ts, EndOfStream(name, sent[source]))
+        return last_ts
+
+    def _started_sources(self) -> dict[int, str]:
+        ids = {
+            m.component.name: m.source_id for m in self.wiring.members if m.component.component_type == "data_handler"
+        }
+        unknown = [name for name in self._started if name not in ids]
+        if unknown:
+            raise ProtocolError(f"StartStream names {unknown[0]!r}; the data sources of this run are {sorted(ids)}")
+        return dict(sorted((ids[name], name) for name in dict.fromkeys(self._started)))
+
+
+def merged(streams: dict[int, Iterator[list[Message]]]) -> Iterator[tuple[int, list[Message]]]:
+    """Blocks of all streams in order of time; at equal times in order of source id."""
+    if len(streams) == 1:
+        ((source, blocks),) = streams.items()
+        for block in blocks:
+            if block:
+                yield source, block
+        return
+    keyed = [_keyed(source, blocks) for source, blocks in sorted(streams.items())]
+    for source, group in itertools.groupby(heapq.merge(*keyed, key=_time_then_source), key=_source):
+        while block := [message for _, _, message in itertools.islice(group, _BLOCK)]:
+            yield source, block
+
+
+_Keyed = tuple[int, int, Message]
+
+
+def _keyed(source: int, blocks: Iterator[list[Message]]) -> Iterator[_Keyed]:
+    for block in blocks:
+        for message in block:
+            yield message.ts, source, message  # type: ignore[attr-defined]
+
+
+def _time_then_source(item: _Keyed) -> tuple[int, int]:
+    return item[0], item[1]
+
+
+def _source(item: _Keyed) -> int:
+    return item[1]

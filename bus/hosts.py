@@ -1,0 +1,196 @@
+"""Links to hosts in this process: the main thread, a thread of their own, or a pool."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+
+from bus.errors import ComponentError
+from bus.runtime.component import Source
+from bus.runtime.runner import Output, Runner, failure
+from bus.wave import Sequenced
+from schemas import Message
+
+_POLL_S = 0.1
+
+
+def source_blocks(runner: Runner, source: int) -> Iterator[list[Message]] | None:
+    """The stream of a source that the runner serves, or None when it serves no such source."""
+    for member in runner.members:
+        if member.source_id == source and isinstance(member.component, Source):
+            return _guarded(member.component)
+    return None
+
+
+def source_total(runner: Runner, source: int) -> int:
+    """How many messages the stream of a source will have, 0 when that is not known or it is not here."""
+    for member in runner.members:
+        if member.source_id == source and isinstance(member.component, Source):
+            return member.component.total
+    return 0
+
+
+def _guarded(source: Source) -> Iterator[list[Message]]:
+    try:
+        yield from source.blocks()
+    except Exception as error:
+        raise failure(source, error) from error
+
+
+def serve(runner: Runner, wave: Sequence[Sequenced]) -> list[Output]:
+    """Hand a wave to a runner and take what its components emitted."""
+    for item in wave:
+        if item.type_id in runner.takes:
+            runner.handle(item.seq, item.ts, item.type_id, item.message)
+    return runner.take_outputs()
+
+
+@dataclass
+class MainThreadLink:
+    """Components in the thread that drives the bus."""
+
+    runner: Runner
+    _wave: Sequence[Sequenced] = ()
+
+    def deliver(self, wave: Sequence[Sequenced]) -> None:
+        """Keep the wave; it is served in `collect`, while other hosts work on theirs."""
+        self._wave = wave
+
+    def collect(self) -> list[Output]:
+        """Serve the wave."""
+        wave, self._wave = self._wave, ()
+        return serve(self.runner, wave)
+
+    def finish(self) -> None:
+        """Nothing is left to wait for: every wave was collected."""
+
+    def blocks(self, source: int) -> Iterator[list[Message]] | None:
+        """The stream of a source that lives here, or None."""
+        return source_blocks(self.runner, source)
+
+    def total(self, source: int) -> int:
+        """How many messages that stream will have, 0 when that is not known."""
+        return source_total(self.runner, source)
+
+
+@dataclass
+class PoolLink:
+    """Components with an inbox of their own, served on a thread pool, one wave at a time."""
+
+    runner: Runner
+    pool: Executor
+    timeout_s: float
+    _future: Future[list[Output]] | None = None
+
+    def deliver(self, wave: Sequence[Sequenced]) -> None:
+        """Hand the wave to the pool, unless nobody here takes any of it."""
+        if any(item.type_id in self.runner.takes for item in wave):
+            self._future = self.pool.submit(serve, self.runner, wave)
+
+    def collect(self) -> list[Output]:
+        """Wait until the wave is served.
+
+        Raises:
+            ComponentError: a component raised, or did not answer within `timeout_s`.
+        """
+        future, self._future = self._future, None
+        if future is None:
+            return []
+        try:
+            return future.result(self.timeout_s)
+        except TimeoutError:
+            raise silent(self.runner, self.timeout_s) from None
+
+    def finish(self) -> None:
+        """Nothing is left to wait for: every wave was collected."""
+
+    def blocks(self, source: int) -> Iterator[list[Message]] | None:
+        """The stream of a source that lives here, or None."""
+        return source_blocks(self.runner, source)
+
+    def total(self, source: int) -> int:
+        """How many messages that stream will have, 0 when that is not known."""
+        return source_total(self.runner, source)
+
+
+@dataclass
+class ThreadLink:
+    """Components in a thread of their own, with one queue in and one out."""
+
+    runner: Runner
+    timeout_s: float
+    check: Callable[[], None]
+    """Called while the bus waits for the thread; raises to give up."""
+    _inbox: queue.SimpleQueue[Sequence[Sequenced] | None] = field(default_factory=queue.SimpleQueue)
+    _outbox: queue.SimpleQueue[list[Output] | Exception] = field(default_factory=queue.SimpleQueue)
+    _owes: bool = False
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread. Its components must be initialized."""
+        name = ",".join(member.component.name for member in self.runner.members)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def deliver(self, wave: Sequence[Sequenced]) -> None:
+        """Put the wave in the inbox, unless nobody here takes any of it."""
+        if any(item.type_id in self.runner.takes for item in wave):
+            self._inbox.put(wave)
+            self._owes = True
+
+    def collect(self) -> list[Output]:
+        """Wait until the wave is served.
+
+        Raises:
+            ComponentError: a component raised, or did not answer within `timeout_s`.
+        """
+        if not self._owes:
+            return []
+        self._owes = False
+        answer = self._answer()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def finish(self) -> None:
+        """Nothing is left to wait for: every wave was collected."""
+
+    def blocks(self, source: int) -> Iterator[list[Message]] | None:
+        """The stream of a source that lives here, or None."""
+        return source_blocks(self.runner, source)
+
+    def total(self, source: int) -> int:
+        """How many messages that stream will have, 0 when that is not known."""
+        return source_total(self.runner, source)
+
+    def stop(self) -> None:
+        """End the thread and wait for it, at most `timeout_s`."""
+        if self._thread is not None:
+            self._inbox.put(None)
+            self._thread.join(self.timeout_s)
+
+    def _answer(self) -> list[Output] | Exception:
+        deadline = time.monotonic() + self.timeout_s
+        while time.monotonic() < deadline:
+            with contextlib.suppress(queue.Empty):
+                return self._outbox.get(timeout=_POLL_S)
+            self.check()
+        raise silent(self.runner, self.timeout_s)
+
+    def _serve(self) -> None:
+        while (wave := self._inbox.get()) is not None:
+            try:
+                self._outbox.put(serve(self.runner, wave))
+            except Exception as error:
+                self._outbox.put(error)
+
+
+def silent(runner: Runner, timeout_s: float) -> ComponentError:
+    """The error of a host that does not answer."""
+    names = ", ".join(member.component.name for member in runner.members)
+    return ComponentError(names, f"did not answer within {timeout_s:g} s; is a handler blocked?")

@@ -1,0 +1,185 @@
+"""The message log: append-only segment files of records, with a digest.
+
+A log is a folder of segments, `00000000000000000001.admflog` and so on, each named after its first seq. A
+segment starts with a head (magic, version, first seq, digest so far, checksum) and goes on with records. Every
+`MARK_EVERY` records a mark holds the digest of all records so far, and a closed log ends with a footer that
+holds the digest of all: two runs are equal when their digests are. Nothing in a log names the run, the machine
+or the time of writing, so equal runs have equal files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+from bus.errors import LogError
+from bus.record import FOOTER_TYPE, MARK_TYPE, encode_record
+
+MAGIC: Final = b"ADMFLOG\x01"
+SUFFIX: Final = ".admflog"
+MARK_EVERY: Final = 4096
+SEGMENT_BYTES: Final = 256 * 1024 * 1024
+_BUFFER_BYTES: Final = 1024 * 1024
+_HEAD: Final = struct.Struct("<8sIQ32s")
+SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
+VERSION: Final = 1
+
+
+def segment_head(first_seq: int, digest: bytes) -> bytes:
+    """The head of a segment whose first record is `first_seq`, after records with `digest`."""
+    head = _HEAD.pack(MAGIC, VERSION, first_seq, digest)
+    return head + struct.pack("<I", crc32(head))
+
+
+def parse_segment_head(data: bytes, path: Path) -> tuple[int, bytes]:
+    """First seq and digest so far.
+
+    Raises:
+        LogError: not a segment, a version that we do not know, or a damaged head.
+    """
+    if data[: len(MAGIC)] != MAGIC:
+        raise LogError(f"{path}: not a message log (it does not start with the log's magic bytes)")
+    if len(data) < SEGMENT_HEAD_SIZE:
+        raise LogError(f"{path}: the file ends within the segment's head")
+    _, version, first_seq, digest = _HEAD.unpack_from(data)
+    if version != VERSION:
+        raise LogError(f"{path}: log version {version}; this program reads version {VERSION}")
+    if struct.unpack_from("<I", data, _HEAD.size)[0] != crc32(data[: _HEAD.size]):
+        raise LogError(f"{path}: the checksum of the segment's head does not fit")
+    return first_seq, digest
+
+
+class RunDigest:
+    """BLAKE2b over all records, in order, without their epochs."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=32)
+        self.update = self._hash.update
+
+    def value(self) -> bytes:
+        """The 32 bytes of the digest so far."""
+        return self._hash.digest()
+
+
+class DigestLog:
+    """Capture `digest`: every record is encoded and digested, none is kept."""
+
+    def __init__(self) -> None:
+        self._digest = RunDigest()
+        self.records = 0
+
+    def append(
+        self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
+    ) -> bytes:
+        """Digest the record and return its bytes."""
+        record = encode_record(seq, ts, source_seq, cause, source, type_id, payload)
+        self._digest.update(record[8:])
+        self.records += 1
+        return record
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def close(self) -> str:
+        """The digest as hexadecimal text."""
+        return self._digest.value().hex()
+
+
+class LogWriter:
+    """Capture `full`: appends records to segment files in `folder`, which must not hold a log already.
+
+    Records are buffered until `flush`, `close`, or a megabyte of them. A flushed record survives the death of this
+    process, not of the machine.
+
+    Raises:
+        LogError: the folder holds a log, or the disk refuses (full, read-only, ...).
+    """
+
+    def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.glob(f"*{SUFFIX}")):
+            raise LogError(f"{folder}: holds a message log already; a log is never overwritten")
+        self.folder = folder
+        self.records = 0
+        self._segment_bytes = segment_bytes
+        self._digest = RunDigest()
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._written = 0
+        self._last_seq = 0
+        self._file = -1
+        self._open_segment(1)
+
+    def append(
+        self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
+    ) -> bytes:
+        """Append the record and return its bytes."""
+        if self._written + self._buffered >= self._segment_bytes:
+            self._roll(seq)
+        record = encode_record(seq, ts, source_seq, cause, source, type_id, payload)
+        self._digest.update(record[8:])
+        self._buffer.append(record)
+        self._buffered += len(record)
+        self._last_seq = seq
+        self.records += 1
+        if self.records % MARK_EVERY == 0:
+            self._mark(MARK_TYPE)
+        if self._buffered >= _BUFFER_BYTES:
+            self.flush()
+        return record
+
+    def flush(self) -> None:
+        """Hand all appended records to the operating system."""
+        if not self._buffer:
+            return
+        data = b"".join(self._buffer)
+        self._write(data)
+        self._written += len(data)
+        self._buffer.clear()
+        self._buffered = 0
+
+    def close(self) -> str:
+        """Write the footer, close the file, and return the digest as hexadecimal text. Again: only the digest."""
+        if self._file >= 0:
+            self._mark(FOOTER_TYPE)
+            self._close_file()
+        return self._digest.value().hex()
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:
+            raise LogError(f"{self.folder}: cannot write the message log: {error.strerror}; the run stops") from error
+
+    def _mark(self, type_id: int) -> None:
+        mark = encode_record(self._last_seq, 0, 0, 0, 0, type_id, self._digest.value())
+        self._buffer.append(mark)
+        self._buffered += len(mark)
+
+    def _roll(self, next_seq: int) -> None:
+        self._close_file()
+        self._open_segment(next_seq)
+
+    def _close_file(self) -> None:
+        self.flush()
+        os.close(self._file)
+        self._file = -1
+
+    def _open_segment(self, first_seq: int) -> None:
+        path = self.folder / f"{first_seq:020d}{SUFFIX}"
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise LogError(f"{path}: cannot create the message log: {error.strerror}") from error
+        head = segment_head(first_seq, self._digest.value())
+        self._write(head)
+        self._written = len(head)
+
+
+Log = LogWriter | DigestLog

@@ -1,0 +1,215 @@
+"""What is said between the hub and its endpoints over ZeroMQ. One frame a message, the first byte says which.
+
+Endpoint to hub, DEALER to ROUTER:
+
+    HELLO     msgpack [name, token, pid]           who I am; the token proves it
+    READY     msgpack [nonce]                      your ping has reached me on the live stream
+    DONE      wave, quiet types, outputs           I have served this wave
+    SYNCED    wave                                 I have served all that was published up to this wave
+    BLOCK     source, last?, total, messages             the next block of a stream that you asked for
+    FETCH     msgpack [[[lane, next], ...]]        I have missed something: send it again
+    FAILED    msgpack [component, error, traceback, exit code]
+
+Hub to endpoint, ROUTER to DEALER:
+
+    WELCOME   msgpack [index, [lane, ...]]         you are in; these lanes are yours
+    KICK      msgpack [reason]                     you are not
+    READ      source                               send me the next block of this stream
+    AGAIN     a frame of the live stream           what you fetched
+    STOP                                           stop your components and leave
+
+Hub to everybody, XPUB to SUB, the first byte is the lane, by which ZeroMQ filters:
+
+    lane 0    PING nonce | SYNC heads | HEARTBEAT heads
+    others    wave, lanes of this wave, endpoints that owe an answer, heads, records as they are on disk
+
+A lane is a set of endpoints that share an interest: every message type that the same endpoints take travels on the
+same lane, so a process is woken only by what concerns it. Each lane counts its frames. `heads` are the counts of all
+lanes after the wave, and so an endpoint knows of every frame that it should have, on whichever of its lanes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from bus.errors import ProtocolError
+from bus.runtime.runner import Output
+from schemas import Message
+from schemas.codec import decode, encode
+from schemas.registry import TYPE_IDS
+
+HELLO: Final = b"H"
+READY: Final = b"R"
+DONE: Final = b"D"
+SYNCED: Final = b"Y"
+BLOCK: Final = b"B"
+FETCH: Final = b"F"
+FAILED: Final = b"X"
+
+WELCOME: Final = b"W"
+KICK: Final = b"K"
+READ: Final = b"r"
+AGAIN: Final = b"A"
+STOP: Final = b"S"
+
+CONTROL_LANE: Final = 0
+PING: Final = b"P"
+SYNC: Final = b"Y"
+HEARTBEAT: Final = b"H"
+
+MAX_ENDPOINTS: Final = 64
+MAX_LANES: Final = 64
+
+_WAVE: Final = struct.Struct("<BQQQ")
+_DONE: Final = struct.Struct("<cQB")
+_OUTPUT: Final = struct.Struct("<QHHI")
+_BLOCK: Final = struct.Struct("<cH?Q")
+_ITEM: Final = struct.Struct("<HI")
+_WAVE_ONLY: Final = struct.Struct("<cQ")
+_SOURCE_ONLY: Final = struct.Struct("<cH")
+
+
+class WaveFrame(NamedTuple):
+    """A frame of the live stream: one lane's share of a wave."""
+
+    lane: int
+    wave: int
+    lanes: int
+    """Bit i is set when lane i carries a part of this wave."""
+    owing: int
+    """Bit i is set when endpoint i owes a DONE for this wave."""
+    heads: tuple[int, ...]
+    """How many frames each lane has carried with this wave; index 0 is unused."""
+    records: bytes
+
+    @property
+    def lane_seq(self) -> int:
+        """The frame's number on its lane."""
+        return self.heads[self.lane]
+
+
+def pack_wave(frame: WaveFrame) -> bytes:
+    """The frame's bytes."""
+    head = _WAVE.pack(frame.lane, frame.wave, frame.lanes, frame.owing)
+    return head + pack_heads(frame.heads) + frame.records
+
+
+def unpack_wave(data: bytes) -> WaveFrame:
+    """The frame in `data`."""
+    lane, wave, lanes, owing = _WAVE.unpack_from(data)
+    heads, end = unpack_heads(data, _WAVE.size)
+    return WaveFrame(lane, wave, lanes, owing, heads, data[end:])
+
+
+def pack_heads(heads: Sequence[int]) -> bytes:
+    """The lanes' counts, after their number."""
+    return struct.pack(f"<B{len(heads)}Q", len(heads), *heads)
+
+
+def unpack_heads(data: bytes, offset: int) -> tuple[tuple[int, ...], int]:
+    """The lanes' counts, and the offset behind them."""
+    count = data[offset]
+    return struct.unpack_from(f"<{count}Q", data, offset + 1), offset + 1 + 8 * count
+
+
+def pack_control(kind: bytes, wave: int, heads: Sequence[int]) -> bytes:
+    """A SYNC or HEARTBEAT frame of the live stream."""
+    return bytes([CONTROL_LANE]) + _WAVE_ONLY.pack(kind, wave) + pack_heads(heads)
+
+
+def unpack_control(data: bytes) -> tuple[int, tuple[int, ...]]:
+    """Wave and heads of such a frame, without its lane byte."""
+    return unpack_wave_only(data), unpack_heads(data, _WAVE_ONLY.size)[0]
+
+
+def pack_done(wave: int, quiet: Iterable[int], outputs: Iterable[Output]) -> bytes:
+    """A DONE frame."""
+    quiet_ids = sorted(quiet)
+    parts = [_DONE.pack(DONE, wave, len(quiet_ids)), struct.pack(f"<{len(quiet_ids)}H", *quiet_ids)]
+    for cause, source, type_id, message, payload in outputs:
+        body = encode(message) if message is not None else payload or b""
+        parts.append(_OUTPUT.pack(cause, source, type_id, len(body)) + body)
+    return b"".join(parts)
+
+
+def unpack_done(data: bytes) -> tuple[int, frozenset[int], list[Output]]:
+    """Wave, quiet types and outputs of a DONE frame."""
+    _, wave, count = _DONE.unpack_from(data)
+    offset = _DONE.size
+    quiet = frozenset(struct.unpack_from(f"<{count}H", data, offset))
+    offset += 2 * count
+    outputs = []
+    while offset < len(data):
+        cause, source, type_id, length = _OUTPUT.unpack_from(data, offset)
+        offset += _OUTPUT.size
+        outputs.append(Output(cause, source, type_id, None, data[offset : offset + length]))
+        offset += length
+    return wave, quiet, outputs
+
+
+def pack_block(source: int, last: bool, total: int, messages: Iterable[Message]) -> bytes:
+    """A BLOCK frame. `total` is the length of the whole stream, 0 when it is not known."""
+    parts = [_BLOCK.pack(BLOCK, source, last, total)]
+    for message in messages:
+        body = encode(message)
+        parts.append(_ITEM.pack(TYPE_IDS[type(message)], len(body)) + body)
+    return b"".join(parts)
+
+
+def unpack_block(data: bytes) -> tuple[int, bool, int, list[Message]]:
+    """Source, whether it is the last block, length of the whole stream, and the messages."""
+    _, source, last, total = _BLOCK.unpack_from(data)
+    return source, last, total, list(_items(data, _BLOCK.size))
+
+
+def _items(data: bytes, offset: int) -> Iterator[Message]:
+    while offset < len(data):
+        type_id, length = _ITEM.unpack_from(data, offset)
+        offset += _ITEM.size
+        yield decode(type_id, data[offset : offset + length])
+        offset += length
+
+
+def pack_wave_only(kind: bytes, wave: int) -> bytes:
+    """A SYNCED frame."""
+    return _WAVE_ONLY.pack(kind, wave)
+
+
+def unpack_wave_only(data: bytes) -> int:
+    """The wave number."""
+    return int(_WAVE_ONLY.unpack_from(data)[1])
+
+
+def pack_source_only(kind: bytes, source: int) -> bytes:
+    """A READ frame."""
+    return _SOURCE_ONLY.pack(kind, source)
+
+
+def unpack_source_only(data: bytes) -> int:
+    """The source id."""
+    return int(_SOURCE_ONLY.unpack_from(data)[1])
+
+
+def pack_fields(kind: bytes, *fields: Any) -> bytes:
+    """A frame whose fields are a msgpack array."""
+    packed: bytes = msgpack.packb(fields)
+    return kind + packed
+
+
+def unpack_fields(data: bytes, count: int) -> list[Any]:
+    """The fields of such a frame.
+
+    Raises:
+        ProtocolError: it is not an array of `count` fields.
+    """
+    try:
+        fields = msgpack.unpackb(data[1:])
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ProtocolError(f"a {data[:1]!r} frame holds no msgpack: {error}") from error
+    if not isinstance(fields, list) or len(fields) != count:
+        raise ProtocolError(f"a {data[:1]!r} frame holds {fields!r:.100}, not {count} fields")
+    return fields

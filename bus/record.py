@@ -1,0 +1,100 @@
+"""A record: one message in its place in the total order. The same bytes on the wire and on disk.
+
+    crc32 u32 | epoch u32 | length u32 | seq u64 | ts i64 | source_seq u64 | cause u64 | source u16 | type u16 | payload
+
+Little endian, 48 bytes of head, `length` counts the payload only. The checksum covers all that follows it. The run's
+digest covers all from `length` on: not the epoch, so that a run which was interrupted and recovered can equal one
+which was not. That is why crc32 and epoch come first: each of the two is over one contiguous slice.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from bus.errors import LogError
+
+_BODY: Final = struct.Struct("<IIQqQQHH")
+_CRC: Final = struct.Struct("<I")
+HEADER_SIZE: Final = _CRC.size + _BODY.size
+SEQ_OFFSET: Final = 12
+MAX_PAYLOAD: Final = 64 * 1024 * 1024
+"""A longer payload is refused: no message of ours comes near, so a larger length is damage."""
+
+MARK_TYPE: Final = 0xFFFF
+"""Not a message: the digest of all records before it, every so often. Has the last record's seq."""
+FOOTER_TYPE: Final = 0xFFFE
+"""Not a message: the digest of the whole log, written when it is closed."""
+
+
+class Record(NamedTuple):
+    """A decoded head with its payload, still encoded.
+
+    `cause` is the seq of the record that was being handled when this was emitted, 0 when it came from outside.
+    """
+
+    seq: int
+    ts: int
+    source_seq: int
+    cause: int
+    epoch: int
+    source: int
+    type_id: int
+    payload: bytes
+
+
+def encode_record(
+    seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes, epoch: int = 1
+) -> bytes:
+    """The record's bytes."""
+    body = _BODY.pack(epoch, len(payload), seq, ts, source_seq, cause, source, type_id) + payload
+    return _CRC.pack(crc32(body)) + body
+
+
+def digested(record: bytes) -> bytes:
+    """The part of a record's bytes that the run's digest covers."""
+    return record[8:]
+
+
+def decode_record(data: bytes, offset: int = 0) -> tuple[Record, int]:
+    """The record at `offset` and the offset after it.
+
+    Raises:
+        IncompleteRecord: `data` ends before the record does.
+        LogError: the checksum does not fit, or the length cannot be right.
+    """
+    if len(data) - offset < HEADER_SIZE:
+        raise IncompleteRecord(HEADER_SIZE - (len(data) - offset))
+    epoch, length, seq, ts, source_seq, cause, source, type_id = _BODY.unpack_from(data, offset + 4)
+    if length > MAX_PAYLOAD:
+        raise LogError(f"a record says that its payload has {length} bytes, more than the {MAX_PAYLOAD} allowed")
+    end = offset + HEADER_SIZE + length
+    if end > len(data):
+        raise IncompleteRecord(end - len(data))
+    (stored,) = _CRC.unpack_from(data, offset)
+    if crc32(memoryview(data)[offset + 4 : end]) != stored:
+        raise LogError(f"the checksum of the record that says it is seq {seq} does not fit its bytes")
+    payload = data[offset + HEADER_SIZE : end]
+    return Record(seq, ts, source_seq, cause, epoch, source, type_id, payload), end
+
+
+def decode_records(data: bytes) -> Iterator[Record]:
+    """All records in `data`, which must end where a record ends."""
+    offset = 0
+    while offset < len(data):
+        record, offset = decode_record(data, offset)
+        yield record
+
+
+class IncompleteRecord(LogError):
+    """The bytes end in the middle of a record; `missing` more are needed at least."""
+
+    def __init__(self, missing: int) -> None:
+        self.missing = missing
+        super().__init__(f"the last record is incomplete: at least {missing} bytes are missing")
+
+
+Append = Callable[[int, int, int, int, int, int, bytes], bytes]
+"""(seq, ts, source_seq, cause, source, type_id, payload) -> the record's bytes, appended."""

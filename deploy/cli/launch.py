@@ -1,0 +1,64 @@
+"""`admf launch`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from bus.conductor import Progress
+from deploy.cli.options import as_placement, topology_options
+from deploy.launcher import StopRequest, launch
+from deploy.plan import make_plan
+
+
+@click.command("launch")
+@topology_options
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on standard output.")
+def command(config: Path, settings: tuple[str, ...], placement: str | None, as_json: bool) -> None:
+    """Run the topology in CONFIG to its end and print what it gave."""
+    plan = make_plan(config, settings, as_placement(placement))
+    with _progress_bar() as progress:
+        result = launch(plan, progress, StopRequest())
+    if as_json:
+        click.echo(json.dumps(result.document(), allow_nan=False))
+    else:
+        from deploy.cli.report import print_report
+
+        print_report(result, plan)
+    if result.error:
+        click.echo(f"{result.status.capitalize()}: {result.error}", err=True)
+        click.echo(f"Run folder: {result.run_dir}", err=True)
+    sys.exit(result.exit_code)
+
+
+@contextlib.contextmanager
+def _progress_bar() -> Iterator[Progress | None]:
+    """A bar on standard error when that is a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("bars"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("bars", total=None, rate="")
+
+        def on_progress(sent: int, total: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{sent / elapsed:,.0f} bars/s" if elapsed > 0 else ""
+            bar.update(task, completed=sent, total=total or None, rate=rate)
+
+        yield on_progress

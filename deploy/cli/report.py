@@ -1,0 +1,86 @@
+"""The result of a run as a trader reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.launcher import RunResult
+from deploy.plan import Plan
+from deploy.run_folder import COMPLETED
+
+Value = float | int | str | None
+
+
+def print_report(result: RunResult, plan: Plan) -> None:
+    """The table of results, where the run's folder is, and what to try next."""
+    console = Console(highlight=False)
+    if result.status == COMPLETED:
+        console.print(results_table(result, plan))
+        console.print(f"Run folder  {escape(result.run_dir)}", soft_wrap=True)
+        console.print(f"Digest      {result.digest or 'not computed (capture none)'}", soft_wrap=True)
+        console.print(_next_step(result, plan), soft_wrap=True, style="dim")
+
+
+def results_table(result: RunResult, plan: Plan) -> Table:
+    """Return, risk, trades and costs."""
+    table = Table(title=f"{plan.topology.system.name}: {plan.path.name}", show_header=False, title_justify="left")
+    table.add_column("name")
+    table.add_column("value", justify="right")
+    currency = plan.context.run.currency
+    for label, key, form in _ROWS:
+        if key in result.statistics:
+            table.add_row(label, form(result.statistics[key], currency))
+    counts = result.counts
+    table.add_row("Bars / orders / fills", " / ".join(f"{counts.get(name, 0):,}" for name in ("Bar", "Order", "Fill")))
+    rate = counts.get("Bar", 0) / result.elapsed_s if result.elapsed_s else 0.0
+    table.add_row("Time", f"{result.elapsed_s:.2f} s ({rate:,.0f} bars/s, {result.placement})")
+    return table
+
+
+def _money(value: Value, currency: str) -> str:
+    return "-" if value is None else f"{value:,.2f} {currency}"
+
+
+def _percent(value: Value, _currency: str) -> str:
+    return "-" if value is None else f"{float(value) * 100:,.2f} %"
+
+
+def _ready_percent(value: Value, _currency: str) -> str:
+    return "-" if value is None else f"{float(value):,.2f} %"
+
+
+def _number(value: Value, _currency: str) -> str:
+    return "-" if value is None else f"{value:,.2f}"
+
+
+def _count(value: Value, _currency: str) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+_ROWS: tuple[tuple[str, str, Callable[[Value, str], str]], ...] = (
+    ("Initial cash", "initial_cash", _money),
+    ("Final equity", "final_equity", _money),
+    ("Total return", "total_return_pct", _ready_percent),
+    ("Return per year (CAGR)", "cagr", _percent),
+    ("Volatility per year", "volatility", _percent),
+    ("Maximum drawdown", "max_drawdown", _percent),
+    ("Sharpe ratio", "sharpe_ratio", _number),
+    ("Sortino ratio", "sortino_ratio", _number),
+    ("Calmar ratio", "calmar", _number),
+    ("Trades", "trades", _count),
+    ("Winning trades", "win_rate", _percent),
+    ("Profit factor", "profit_factor", _number),
+    ("Time in the market", "exposure", _percent),
+    ("Fees", "fees", _money),
+    ("Slippage cost", "slippage_cost", _money),
+)
+
+
+def _next_step(result: RunResult, plan: Plan) -> str:
+    if result.placement != "processes":
+        return f"Next: the same run, each component a process: admf launch {plan.path} --placement processes"
+    return f"Next: look at what was said: admf log cat {result.run_dir} --type Fill"

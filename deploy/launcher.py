@@ -1,0 +1,297 @@
+"""Launches a plan: starts what it names, runs it to its end, and stops it again, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from bus.conductor import Bus, Conductor, Progress
+from bus.errors import EXIT_INTERRUPTED, AdmfError, ComponentError
+from bus.hosts import MainThreadLink, PoolLink, ThreadLink
+from bus.hub import EndpointSpec, Hub
+from bus.local import LocalBus
+from bus.log import DigestLog, Log, LogWriter
+from bus.runtime.modes import Isolation
+from bus.runtime.runner import Member, Runner, emitted_types
+from bus.wave import Link, WaveBus
+from deploy import __version__
+from deploy.plan import Entry, Plan
+from deploy.processes import ProcessGroup
+from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_json
+from schemas import ClosedTrade, ComponentFailed, Halt, RunCompleted, RunStarted
+from schemas.codec import to_builtins
+from schemas.registry import MESSAGE_TYPES, TYPE_IDS
+
+_POOL_WORKERS = 4
+
+
+class Interrupted(AdmfError):
+    """Somebody asked the run to stop before its end."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+@dataclass
+class StopRequest:
+    """Turns SIGINT and SIGTERM into a stop at the next point where nothing is under way; a second one stops at once."""
+
+    name: str = ""
+
+    def check(self) -> None:
+        """Raise Interrupted when a stop was asked for."""
+        if self.name:
+            raise Interrupted(f"interrupted by {self.name}")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to the signals inside the block. Only the main thread can; elsewhere this does nothing."""
+        previous: dict[signal.Signals, Any] = {}
+        with contextlib.suppress(ValueError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                previous[number] = signal.signal(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.name:
+            raise KeyboardInterrupt
+        self.name = signal.Signals(number).name
+
+
+@dataclass
+class RunResult:
+    """What a run gave. `status` is completed, failed or interrupted; times are in seconds of wall clock."""
+
+    run_id: str
+    run_dir: str
+    mode: str
+    placement: str
+    status: str = FAILED
+    digest: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    trades: list[dict[str, Any]] = field(default_factory=list)
+    elapsed_s: float = 0.0
+    ready_s: float = 0.0
+    processes: list[dict[str, Any]] = field(default_factory=list)
+    error: str = ""
+    exit_code: int = 0
+
+    @property
+    def records(self) -> int:
+        """Records of all types."""
+        return sum(self.counts.values())
+
+    def document(self) -> dict[str, Any]:
+        """The result as one JSON object."""
+        return {
+            "run_id": self.run_id,
+            "run_dir": self.run_dir,
+            "status": self.status,
+            "mode": self.mode,
+            "placement": self.placement,
+            "digest": self.digest,
+            "records": self.records,
+            "bars": self.counts.get("Bar", 0),
+            "orders": self.counts.get("Order", 0),
+            "fills": self.counts.get("Fill", 0),
+            "statistics": self.statistics,
+            "trades": self.trades,
+            "elapsed_s": round(self.elapsed_s, 6),
+            "ready_s": round(self.ready_s, 6),
+            "processes": self.processes,
+            **({"error": self.error} if self.error else {}),
+        }
+
+
+def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | None = None) -> RunResult:
+    """Run the plan to its end and return what it gave; a failure is in the result, with its exit code.
+
+    Raises:
+        ConfigError: the run folder cannot be made.
+    """
+    folder = make_run_folder(plan)
+    run = _Run(plan, folder, progress, stop or StopRequest())
+    with run.stop.listening():
+        result = run.execute()
+    folder.update(
+        status=result.status,
+        digest=result.digest,
+        records=result.records,
+        counts=result.counts,
+        elapsed_s=result.elapsed_s,
+        ready_s=result.ready_s,
+        processes=result.processes,
+        error=result.error,
+    )
+    write_json(folder.path / "results.json", result.document())
+    return result
+
+
+@dataclass
+class _Run:
+    plan: Plan
+    folder: RunFolder
+    progress: Progress | None
+    stop: StopRequest
+
+    def execute(self) -> RunResult:
+        plan = self.plan
+        result = RunResult(self.folder.run_id, str(self.folder.path), plan.mode, plan.placement)
+        started = time.perf_counter()
+        log = _make_log(plan, self.folder)
+        with contextlib.ExitStack() as stack:
+            if log is not None:
+                stack.callback(lambda: setattr(result, "digest", log.close()))
+            bus: LocalBus | WaveBus | None = None
+            try:
+                bus = self._open(stack, log, result)
+                result.ready_s = time.perf_counter() - started
+                self._conduct(bus, result)
+            except (AdmfError, KeyboardInterrupt) as error:
+                _record_failure(error, bus, result)
+        result.elapsed_s = time.perf_counter() - started
+        return result
+
+    def _conduct(self, bus: LocalBus | WaveBus, result: RunResult) -> None:
+        conductor = Conductor(bus, self.plan.wiring, _run_started(self.plan), self._on_progress)
+        bus.tap(ClosedTrade, lambda trade: result.trades.append(to_builtins(trade)))
+        completed: RunCompleted = conductor.run()
+        if isinstance(bus, WaveBus):
+            bus.finish()
+        result.statistics = completed.statistics
+        result.counts = _counts(bus)
+        result.status = COMPLETED
+
+    def _on_progress(self, sent: int, total: int) -> None:
+        self.stop.check()
+        if self.progress is not None:
+            self.progress(sent, total)
+
+    def _open(self, stack: contextlib.ExitStack, log: Log | None, result: RunResult) -> LocalBus | WaveBus:
+        plan = self.plan
+        remote = plan.at(Isolation.PROCESS_ISOLATED)
+        result.processes.append(
+            {"pid": os.getpid(), "components": [e.name for e in plan.entries if e not in remote], "role": "hub"}
+        )
+        if all(entry.isolation is Isolation.SHARED for entry in plan.entries):
+            local = LocalBus(plan.wiring, plan.context, log)
+            stack.callback(local.close)
+            local.open()
+            return local
+        links: list[Link] = []
+        if remote:
+            links.append(self._open_hub(stack, remote, result))
+        links += self._open_threads(stack)
+        return WaveBus(plan.wiring, links, log)
+
+    def _open_threads(self, stack: contextlib.ExitStack) -> Iterator[Link]:
+        plan, bus = self.plan, self.plan.topology.bus
+        pool: ThreadPoolExecutor | None = None
+        for entry in plan.entries:
+            if entry.isolation is Isolation.THREAD_ISOLATED:
+                link = ThreadLink(self._runner(stack, [entry]), bus.timeout_s, self.stop.check)
+                stack.callback(link.stop)
+                link.start()
+                yield link
+            elif entry.isolation is Isolation.ISOLATED:
+                if pool is None:
+                    pool = ThreadPoolExecutor(_POOL_WORKERS, thread_name_prefix="compute_worker")
+                    stack.callback(pool.shutdown, cancel_futures=True)
+                yield PoolLink(self._runner(stack, [entry]), pool, bus.timeout_s)
+        shared = plan.at(Isolation.SHARED)
+        if shared:
+            yield MainThreadLink(self._runner(stack, shared))
+
+    def _runner(self, stack: contextlib.ExitStack, entries: list[Entry]) -> Runner:
+        runner = Runner([Member(entry.source_id, entry.component) for entry in entries], self.plan.context)
+        stack.callback(runner.stop)
+        runner.initialize()
+        return runner
+
+    def _open_hub(self, stack: contextlib.ExitStack, remote: list[Entry], result: RunResult) -> Hub:
+        bus = self.plan.topology.bus
+        address = bus.endpoint
+        if address == "ipc":
+            # Not in the run folder: a socket's path is limited to 107 bytes, and a run folder may lie deep.
+            folder = tempfile.mkdtemp(prefix="admf-")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            address = f"ipc://{folder}"
+        group = ProcessGroup(self.folder.processes)
+        specs = [_endpoint(entry) for entry in remote]
+        hub = Hub(specs, address, lambda: self._watch(group), bus.timeout_s)
+        stack.callback(hub.close)
+        stack.callback(_stop_processes, hub, group, bus.stop_timeout_s)
+        addresses = hub.bind()
+        for entry, spec in zip(remote, specs, strict=True):
+            group.start(entry, spec.token, self.plan.context, addresses)
+        result.processes += [{"pid": p.pid, "components": [p.entry.name], "role": "component"} for p in group.processes]
+        self.folder.update(processes=result.processes)
+        hub.handshake(bus.start_timeout_s)
+        return hub
+
+    def _watch(self, group: ProcessGroup) -> None:
+        group.check()
+        self.stop.check()
+
+
+def _stop_processes(hub: Hub, group: ProcessGroup, timeout_s: float) -> None:
+    hub.stop()
+    group.stop(timeout_s)
+
+
+def _make_log(plan: Plan, folder: RunFolder) -> Log | None:
+    capture = plan.topology.bus.capture
+    if capture == "full":
+        return LogWriter(folder.log)
+    return DigestLog() if capture == "digest" else None
+
+
+def _endpoint(entry: Entry) -> EndpointSpec:
+    component = entry.component
+    takes = frozenset(TYPE_IDS[message_type] for message_type in component.handlers())
+    emits = emitted_types(component)
+    return EndpointSpec(
+        name=entry.name,
+        source_ids=frozenset({entry.source_id}),
+        takes=takes,
+        quiet=frozenset() if emits else takes,
+        sources=frozenset({entry.source_id} if component.component_type == "data_handler" else ()),
+        token=secrets.token_hex(16),
+    )
+
+
+def _run_started(plan: Plan) -> RunStarted:
+    return RunStarted(plan.behaviour(), plan.behaviour_hash(), plan.wiring.schema_hash(), __version__)
+
+
+def _counts(bus: Bus) -> dict[str, int]:
+    return {MESSAGE_TYPES[type_id].__name__: count for type_id, count in sorted(bus.counts.items())}
+
+
+def _record_failure(error: BaseException, bus: LocalBus | WaveBus | None, result: RunResult) -> None:
+    interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
+    result.status = INTERRUPTED if interrupted else FAILED
+    result.exit_code = error.exit_code if isinstance(error, AdmfError) else EXIT_INTERRUPTED
+    result.error = str(error) or "interrupted"
+    if isinstance(error, ComponentError) and error.traceback:
+        result.error += f"\n{error.traceback.rstrip()}"
+    if bus is not None and not isinstance(error, KeyboardInterrupt):
+        message: ComponentFailed | Halt = Halt(result.error)
+        if isinstance(error, ComponentError):
+            message = ComponentFailed(error.component, error.error, error.traceback)
+        bus.fail(message)
+        result.counts = _counts(bus)

@@ -1,0 +1,249 @@
+"""From the topology file to a plan: which component runs where, and whether they fit together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from bus.errors import ConfigError
+from bus.runtime.component import COMPONENT_TYPES, Component
+from bus.runtime.modes import DEFAULT_THREAD_MODELS, ExecutionMode, Isolation, ThreadModel
+from bus.runtime.runner import Member
+from bus.runtime.settings import RunContext
+from bus.topics import Wiring
+from deploy.catalog import DEFAULTS, component_class, look_up_beside
+from deploy.topology import (
+    PLACEMENT_KEYS,
+    ComponentSection,
+    Topology,
+    apply_settings,
+    did_you_mean,
+    faults_of,
+    parse_topology,
+    read_yaml,
+)
+from deploy.wiring import wiring_faults
+
+DATA_FOLDER_VARIABLE = "ADMF_DATA"
+
+
+class Placement(StrEnum):
+    """Where all components run, whatever the topology file says."""
+
+    LOCAL = "local"
+    THREADS = "threads"
+    PROCESSES = "processes"
+
+
+_ISOLATION_OF = {
+    Placement.LOCAL: Isolation.SHARED,
+    Placement.THREADS: Isolation.THREAD_ISOLATED,
+    Placement.PROCESSES: Isolation.PROCESS_ISOLATED,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One component of a plan: what it is and where it runs."""
+
+    name: str
+    class_name: str
+    component: Component
+    parameters: dict[str, Any]
+    isolation: Isolation
+    thread_model: ThreadModel
+    affinity: tuple[int, ...]
+    source_id: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked topology: every component resolved, in rank order."""
+
+    path: Path
+    topology: Topology
+    entries: tuple[Entry, ...]
+    context: RunContext
+    placement: str
+    content: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def wiring(self) -> Wiring:
+        """The components with their source ids."""
+        return Wiring(tuple(Member(entry.source_id, entry.component) for entry in self.entries))
+
+    @property
+    def mode(self) -> ExecutionMode:
+        """The run's execution mode."""
+        return self.topology.execution.mode
+
+    @property
+    def thread_model(self) -> ThreadModel:
+        """The run's thread model, its mode's default if the file names none."""
+        return self.topology.execution.thread_model or DEFAULT_THREAD_MODELS[self.mode]
+
+    def at(self, isolation: Isolation) -> list[Entry]:
+        """The components with this isolation."""
+        return [entry for entry in self.entries if entry.isolation is isolation]
+
+    def behaviour(self) -> str:
+        """All that decides what the run does, as canonical JSON: not where it runs, nor what is kept of it."""
+        components = {
+            e.name: {"class": e.class_name, **e.component.parameters.model_dump(mode="json")} for e in self.entries
+        }
+        content = {"backtest": self.context.run.model_dump(mode="json"), "components": components}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+    def behaviour_hash(self) -> str:
+        """Over `behaviour`."""
+        return hashlib.blake2b(self.behaviour().encode(), digest_size=16).hexdigest()
+
+
+def make_plan(path: Path, settings: Sequence[str] = (), placement: Placement | None = None) -> Plan:
+    """Read, resolve and check a topology file. Nothing is started.
+
+    Raises:
+        ConfigError: with every fault that could be found, each with its place.
+    """
+    content = read_yaml(path)
+    apply_settings(content, settings)
+    topology, faults = parse_topology(content)
+    if topology is None:
+        # Components can still be checked one by one, so that all faults come at once.
+        _, component_faults = _resolve(content.get("components") or {}, path)
+        raise ConfigError(faults + component_faults)
+    found, component_faults = _resolve(_with_defaults(topology.components), path)
+    faults += component_faults
+    context = _context(topology, found, path)
+    faults += wiring_faults({r.name: r.component for r in found}, context, complete=not faults)
+    if faults:
+        raise ConfigError(faults)
+    entries = tuple(_entry(index, r, topology, placement) for index, r in enumerate(found, 1))
+    return Plan(path, topology, entries, context, placement or _placement_of(entries), content)
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    name: str
+    section: ComponentSection
+    component: Component
+    parameters: dict[str, Any]
+
+
+def _with_defaults(components: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The entries, and a default one for every component type that a backtest needs and the file leaves out."""
+    complete = {name: dict(entry) for name, entry in components.items() if isinstance(entry, dict)}
+    present = {_type_of(entry.get("class")) for entry in complete.values()}
+    for component_type, class_name in DEFAULTS.items():
+        if component_type not in present:
+            complete.setdefault(component_type, {"class": class_name})
+    for entry in complete.values():
+        if entry.get("class") == "HistoricalDataHandler" and "path" not in entry and DATA_FOLDER_VARIABLE in os.environ:
+            entry["path"] = os.environ[DATA_FOLDER_VARIABLE]
+    return complete
+
+
+def _type_of(class_name: object) -> str | None:
+    try:
+        return component_class(str(class_name)).component_type
+    except ConfigError:
+        return None
+
+
+def _resolve(components: Mapping[str, Any], path: Path) -> tuple[list[_Resolved], list[str]]:
+    look_up_beside(path.parent)
+    resolved, faults = [], []
+    for name, entry in components.items():
+        if isinstance(entry, dict):
+            one, its_faults = _resolve_one(str(name), entry)
+            faults += its_faults
+            if one is not None:
+                resolved.append(one)
+    return sorted(resolved, key=_rank), faults
+
+
+def _rank(resolved: _Resolved) -> tuple[int, str]:
+    return COMPONENT_TYPES.index(resolved.component.component_type), resolved.name
+
+
+def _resolve_one(name: str, entry: dict[str, Any]) -> tuple[_Resolved | None, list[str]]:
+    place = f"components.{name}"
+    faults: list[str] = []
+    section = None
+    try:
+        section = ComponentSection.model_validate({k: v for k, v in entry.items() if k in PLACEMENT_KEYS})
+    except ValidationError as error:
+        faults += faults_of(error, ComponentSection, place)
+    if "class" not in entry:
+        return None, faults
+    try:
+        cls = component_class(str(entry["class"]))
+    except ConfigError as error:
+        return None, [*faults, f"{place}.class: {error}"]
+    parameters = {k: v for k, v in entry.items() if k not in PLACEMENT_KEYS}
+    try:
+        component = cls(name, parameters)
+    except ValidationError as error:
+        return None, faults + [_hint(fault, name) for fault in faults_of(error, cls.Parameters, place)]
+    return (None if section is None else _Resolved(name, section, component, parameters)), faults
+
+
+def _hint(fault: str, name: str) -> str:
+    """A key that is no parameter may be a misspelt placement key."""
+    key = fault.partition(":")[0].removeprefix(f"components.{name}.")
+    if "unknown key; did you mean" in fault or "unknown key" not in fault or "." in key:
+        return fault
+    return fault.replace("unknown key", f"unknown key{did_you_mean(key, PLACEMENT_KEYS)}", 1)
+
+
+def _context(topology: Topology, found: Sequence[_Resolved], path: Path) -> RunContext:
+    return RunContext(
+        run=topology.backtest,
+        sources=tuple(r.name for r in found if r.component.component_type == "data_handler"),
+        brokers={
+            r.name: tuple(getattr(r.component.parameters, "symbols", ()) or ())
+            for r in found
+            if r.component.component_type == "broker"
+        },
+        base_dir=path.parent.resolve(),
+    )
+
+
+def _entry(index: int, resolved: _Resolved, topology: Topology, placement: Placement | None) -> Entry:
+    section = resolved.section
+    if placement is not None:
+        isolation = _ISOLATION_OF[placement]
+    else:
+        isolation = section.isolation or default_isolation(topology.execution.mode, resolved.component.component_type)
+    return Entry(
+        name=resolved.name,
+        class_name=section.class_name,
+        component=resolved.component,
+        parameters=resolved.parameters,
+        isolation=isolation,
+        thread_model=section.thread_model or ThreadModel.SINGLE_THREADED,
+        affinity=section.affinity,
+        source_id=index,
+    )
+
+
+def default_isolation(mode: ExecutionMode, component_type: str) -> Isolation:
+    """The specification's table: in a single-threaded backtest all share a thread, else the strategy is isolated."""
+    if mode is ExecutionMode.BACKTEST_SINGLE or component_type != "strategy":
+        return Isolation.SHARED
+    return Isolation.ISOLATED
+
+
+def _placement_of(entries: Sequence[Entry]) -> str:
+    levels = {entry.isolation for entry in entries}
+    if len(levels) > 1:
+        return "mixed"
+    return {isolation: str(placement) for placement, isolation in _ISOLATION_OF.items()}.get(levels.pop(), "mixed")

@@ -1,0 +1,248 @@
+"""The topology file: what it may say, and everything that is wrong with it, at once and with its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from bus.errors import ConfigError
+from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
+from bus.runtime.settings import RunSettings, StrictModel
+
+AVAILABLE_MODES = (ExecutionMode.BACKTEST_SINGLE, ExecutionMode.BACKTEST_PARALLEL)
+"""The modes that this version runs; the others are refused, with this list."""
+
+
+class SystemSection(StrictModel):
+    """`system`: what the installation is called."""
+
+    name: str = "ADMF-Trader"
+
+
+class ExecutionSection(StrictModel):
+    """`execution`: what the run is for. `thread_model` follows from the mode when it is left out."""
+
+    mode: ExecutionMode = ExecutionMode.BACKTEST_SINGLE
+    thread_model: ThreadModel | None = None
+
+    @field_validator("mode")
+    @classmethod
+    def _is_available(cls, mode: ExecutionMode) -> ExecutionMode:
+        if mode not in AVAILABLE_MODES:
+            available = ", ".join(AVAILABLE_MODES)
+            raise ValueError(f"{mode} is not available in this version; available are {available}")
+        return mode
+
+
+class BusSection(StrictModel):
+    """`bus`: how messages travel and what is kept.
+
+    `endpoint` is `ipc` (sockets in a private folder) or `tcp://127.0.0.1`. `capture`: `full` writes the message log,
+    `digest` only computes the run's digest, `none` neither. `run_dir` is where run folders are made, relative to the
+    working directory. Times are in seconds.
+    """
+
+    endpoint: str = "ipc"
+    capture: Literal["full", "digest", "none"] = "full"
+    run_dir: Path = Path("runs")
+    timeout_s: float = Field(default=60.0, gt=0)
+    start_timeout_s: float = Field(default=30.0, gt=0)
+    stop_timeout_s: float = Field(default=2.0, gt=0)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_local(cls, endpoint: str) -> str:
+        if endpoint not in ("ipc", "tcp://127.0.0.1"):
+            raise ValueError(
+                f"{endpoint!r} is neither 'ipc' nor 'tcp://127.0.0.1'; the bus does not leave this machine"
+            )
+        return endpoint
+
+
+class ComponentSection(StrictModel):
+    """What every entry under `components` may say; the other keys are the component's own parameters."""
+
+    class_name: str = Field(alias="class", min_length=1)
+    isolation: Isolation | None = None
+    thread_model: ThreadModel | None = None
+    thread_safe: bool | None = None
+    affinity: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    @field_validator("thread_model")
+    @classmethod
+    def _is_available(cls, model: ThreadModel | None) -> ThreadModel | None:
+        if model not in (None, ThreadModel.SINGLE_THREADED):
+            raise ValueError(f"{model} is not available in this version; available is SINGLE_THREADED")
+        return model
+
+
+PLACEMENT_KEYS = frozenset(f.alias or name for name, f in ComponentSection.model_fields.items())
+
+
+class Topology(StrictModel):
+    """A topology file. `components` holds the entries as written; `deploy.plan` resolves them."""
+
+    system: SystemSection = SystemSection()
+    execution: ExecutionSection = ExecutionSection()
+    bus: BusSection = BusSection()
+    backtest: RunSettings = RunSettings()
+    components: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML in which a repeated key is an error: the plain loader silently keeps the last."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    seen: set[Hashable] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            mark = key_node.start_mark
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands here a second time", mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The file's content.
+
+    Raises:
+        ConfigError: no such file, not YAML (with line and column), a repeated key, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}{_similar_files(path)}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: {error}") from None
+    try:
+        content = yaml.load(text, _UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        raise ConfigError(f"{path}: {where}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: holds {type(content).__name__}, not a mapping with sections like 'components:'")
+    return content
+
+
+def _similar_files(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])
+
+
+def apply_settings(content: dict[str, Any], settings: Iterable[str]) -> None:
+    """Put `a.b.c=value` settings into the content; values are YAML.
+
+    Raises:
+        ConfigError: a setting is not of that form, or leads through something that is not a mapping.
+    """
+    faults = [fault for setting in settings if (fault := _apply(content, setting))]
+    if faults:
+        raise ConfigError(faults)
+
+
+def _apply(content: dict[str, Any], setting: str) -> str | None:
+    place, equals, text = setting.partition("=")
+    keys = place.strip().split(".")
+    if not equals or not all(keys):
+        return f"--set {setting}: write it as section.key=value, for instance components.broker.max_volume_pct=0.2"
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return f"--set {setting}: {text!r} is not a YAML value"
+    node = content
+    for key in keys[:-1]:
+        inner = node.setdefault(key, {})
+        if inner is None:
+            inner = node[key] = {}
+        if not isinstance(inner, dict):
+            return f"--set {setting}: {key!r} is {inner!r}, not a mapping"
+        node = inner
+    node[keys[-1]] = value
+    return None
+
+
+def parse_topology(content: Mapping[str, Any]) -> tuple[Topology | None, list[str]]:
+    """The topology, or None, and every fault of its sections."""
+    components = content.get("components")
+    faults: list[str] = []
+    if components is not None and not isinstance(components, dict):
+        faults.append(f"components: is {type(components).__name__}, not a mapping of names to components")
+        content = {**content, "components": {}}
+    elif components is None:
+        content = {**content, "components": {}}
+    for name, entry in (content["components"] or {}).items():
+        if not isinstance(name, str) or not isinstance(entry, dict):
+            faults.append(f"components.{name}: is {entry!r}, not a mapping with at least 'class'")
+    if faults:
+        content = {**content, "components": {}}
+    try:
+        return Topology.model_validate(content), faults
+    except ValidationError as error:
+        return None, faults + faults_of(error, Topology, "")
+
+
+def faults_of(error: ValidationError, model: type[BaseModel], prefix: str) -> list[str]:
+    """A validation error as one sentence a fault, each with its place and, where there is one, a suggestion."""
+    return [_fault(detail, model, prefix) for detail in error.errors()]
+
+
+def _fault(detail: Any, model: type[BaseModel], prefix: str) -> str:
+    loc = [part for part in detail["loc"] if not (isinstance(part, str) and part in _UNION_TAGS)]
+    place = ".".join([*([prefix] if prefix else []), *map(str, loc)])
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(model, loc[:-1])
+        return f"{place}: unknown key{did_you_mean(str(loc[-1]), known)}{_allowed(known)}"
+    if detail["type"] == "missing":
+        return f"{place}: is required and missing"
+    if detail["type"] == "enum":
+        known = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return (
+            f"{place}: {detail['input']!r} is not allowed{did_you_mean(str(detail['input']), known)}{_allowed(known)}"
+        )
+    message = detail["msg"].removeprefix("Value error, ")
+    found = "" if detail["type"] == "value_error" else f" (found {detail['input']!r:.60})"
+    return f"{place}: {message}{found}"
+
+
+_UNION_TAGS = frozenset({"function-after", "function-before", "function-wrap"})
+
+
+def _known_keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    for part in loc:
+        inner = model.model_fields.get(str(part))
+        nested = _model_in(inner.annotation) if inner else None
+        if nested is None:
+            return []
+        model = nested
+    return [f.alias or name for name, f in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for arg in get_args(annotation) if (m := _model_in(arg))), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The sentence's end that suggests the nearest known word, or nothing."""
+    by_fold = {k.casefold(): k for k in known}
+    near = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
+    return f"; did you mean {by_fold[near[0]]!r}?" if near else ""
+
+
+def _allowed(known: Sequence[str]) -> str:
+    return f" Allowed are: {', '.join(known)}." if known else ""
