@@ -1,6 +1,6 @@
 """What is said: the messages, their ids, their bytes, and their validation. Imports nothing else of ours."""
 
-from schemas.accounts import AccountReport, ClosedTrade, ClosePositions, EquityCurve, PositionUpdate
+from schemas.accounts import AccountReport, AmbiguityReport, ClosedTrade, ClosePositions, EquityCurve, PositionUpdate
 from schemas.base import Message
 from schemas.control import (
     ComponentFailed,
@@ -46,6 +46,7 @@ __all__ = [
     "TYPES_BY_NAME",
     "TYPE_IDS",
     "AccountReport",
+    "AmbiguityReport",
     "Bar",
     "BrokerReport",
     "CancelOrder",

@@ -73,7 +73,7 @@ class AccountReport(Message, frozen=True, array_like=True, gc=False):
 
     `realised_pnl` is net of the fees of all round trips, `unrealised_pnl` of the fees of what is still open:
     final_equity = initial_cash + realised_pnl + unrealised_pnl. `other_equity` is what was won or lost in currencies
-    for which there is no rate, each in its own; the other fields know nothing of it, but for `open_positions`.
+    for which there is no rate, each in its own; of the other fields only `fills` and `open_positions` know of it.
     """
 
     ts: int
@@ -87,4 +87,22 @@ class AccountReport(Message, frozen=True, array_like=True, gc=False):
     traded_value: float
     fills: int
     open_positions: dict[str, float]
-    other_equity: dict[str, float] = {}
+    other_equity: tuple[tuple[str, float], ...] = ()
+
+
+class AmbiguityReport(Message, frozen=True, array_like=True, gc=False):
+    """How much a simulated broker's fills depend on which extreme of a bar came first.
+
+    `bars` is the number of bars in which the orders that met them would have filled otherwise on the other path,
+    `orders` how many orders that concerned, an order counted once for each such bar. The P&L of a bar's fills is valued
+    at the bar's close, before commission; `better` (never negative) and `worse` (never positive) are what would have
+    been won and lost in all if each bar had taken the more, or the less, favourable path. What would have followed
+    from a different position later on is not in it.
+    """
+
+    ts: int
+    broker: str
+    bars: int
+    orders: int
+    better: float
+    worse: float

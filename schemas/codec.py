@@ -49,11 +49,11 @@ def canonical(message: Message) -> Message:
     runs in another process cannot differ.
 
     Raises:
-        DecodeError: a field has a type that its declaration does not allow.
+        DecodeError: a field has a type or a value that its declaration or msgpack does not allow.
     """
     try:
         return decode(TYPE_IDS[type(message)], encode(message))
-    except TypeError as error:
+    except (TypeError, OverflowError, UnicodeEncodeError) as error:
         raise DecodeError(f"{type(message).__name__}: {error}") from error
 
 

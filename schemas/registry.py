@@ -39,6 +39,7 @@ MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
     62: accounts.ClosedTrade,
     63: accounts.EquityCurve,
     64: accounts.AccountReport,
+    65: accounts.AmbiguityReport,
 }
 """Numeric id to class; ids below 20 are control, from 1,000 on they are the user's own."""
 
@@ -67,6 +68,7 @@ class EventType(StrEnum):
     CLOSED_TRADE = "ClosedTrade"
     EQUITY_CURVE = "EquityCurve"
     ACCOUNT_REPORT = "AccountReport"
+    AMBIGUITY_REPORT = "AmbiguityReport"
 
     @property
     def message_type(self) -> type[Message]:

@@ -1,0 +1,1 @@
+"""Bookkeeping: what is held, what it cost, what it earned."""

@@ -1,0 +1,143 @@
+"""Cash, positions and totals of an account in one currency, and an account in several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bus.errors import AdmfError
+from bus.runtime.settings import Instrument
+from components.accounting.position import Costs, Position, RoundTrip
+from schemas import Fill
+
+
+class LedgerError(AdmfError):
+    """The books do not add up: a fault of ours, so the run must end."""
+
+
+class Ledger:
+    """Books in one currency. Positions are net: a fill against a holding closes it before it opens anything.
+
+    `open` has the positions that are not flat. `fees`, `slippage_cost` and `traded_value` (price x quantity) are
+    totals in money. At any time, with every position valued at any one price,
+    equity = initial cash + realised_pnl + unrealised_pnl.
+    """
+
+    def __init__(self, initial_cash: float = 0.0, currency: str = "") -> None:
+        self.currency = currency
+        self.cash = initial_cash
+        self.realised_pnl = 0.0
+        self.fees = 0.0
+        self.slippage_cost = 0.0
+        self.traded_value = 0.0
+        self.fills = 0
+        self.positions: dict[str, Position] = {}
+        self.open: dict[str, Position] = {}
+
+    def apply(self, fill: Fill, point_value: float = 1.0, rate: float = 1.0) -> RoundTrip | None:
+        """Book a fill and return the round trip that it closed, if any.
+
+        `point_value` is money of this ledger per point of price and unit, `rate` per unit of the fill's currency.
+
+        Raises:
+            LedgerError: the position is not the sum of its fills any more.
+        """
+        position = self.positions.get(fill.symbol)
+        if position is None:
+            position = self.positions[fill.symbol] = Position(fill.symbol, point_value)
+        costs = Costs(fill.commission * rate, fill.slippage * fill.quantity * point_value)
+        self._count(fill, fill.price * fill.quantity * point_value, costs)
+        trip = position.apply(fill, costs)
+        if trip is not None:
+            self.realised_pnl += trip.realised_pnl
+        self._check(position)
+        return trip
+
+    def _count(self, fill: Fill, value: float, costs: Costs) -> None:
+        self.cash -= value * fill.direction.sign + costs.fees
+        self.fees += costs.fees
+        self.slippage_cost += costs.slippage
+        self.traded_value += abs(value)
+        self.fills += 1
+
+    def _check(self, position: Position) -> None:
+        if not position.is_sum_of_fills():
+            raise LedgerError(
+                f"position {position.symbol}: {position.quantity} is held, but {position.bought} was bought and "
+                f"{position.sold} sold"
+            )
+        if position.quantity == 0:
+            self.open.pop(position.symbol, None)
+        else:
+            self.open[position.symbol] = position
+
+    def exposure(self, marks: Mapping[str, float]) -> tuple[float, float]:
+        """Gross and net market value of what is held, at the prices in `marks`."""
+        gross = net = 0.0
+        for symbol, position in self.open.items():
+            value = position.quantity * marks[symbol] * position.point_value
+            net += value
+            gross += abs(value)
+        return gross, net
+
+    def equity(self, marks: Mapping[str, float]) -> float:
+        """Cash plus the market value of what is held, at the prices in `marks`."""
+        return self.cash + self.exposure(marks)[1]
+
+    def unrealised_pnl(self, marks: Mapping[str, float]) -> float:
+        """Profit or loss of what is held at the prices in `marks`, net of the fees of its entry."""
+        pnl = 0.0
+        for symbol, position in self.open.items():
+            pnl += position.unrealised_pnl(marks[symbol])
+        return pnl
+
+
+class Account:
+    """Instruments of several currencies in one account.
+
+    A currency with a rate (account currency per unit of it, constant over the run) is converted when it is booked. One
+    without a rate has a ledger of its own, which begins at zero; it is reported beside the account, not in it.
+    `instrument` gives what is known of a symbol. A fill that was booked already is not booked again.
+    """
+
+    def __init__(
+        self,
+        initial_cash: float,
+        currency: str,
+        instrument: Callable[[str], Instrument],
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
+        self.main = Ledger(initial_cash)
+        self.others: dict[str, Ledger] = {}
+        self._instrument = instrument
+        self._rates = {**(rates or {}), currency: 1.0}
+        self._terms: dict[str, tuple[Ledger, float, float]] = {}
+        self._booked: set[str] = set()
+
+    def apply(self, fill: Fill) -> RoundTrip | None:
+        """Book a fill in the ledger of its instrument's currency. Raises LedgerError as `Ledger.apply` does."""
+        if fill.fill_id in self._booked:
+            return None
+        self._booked.add(fill.fill_id)
+        ledger, point_value, rate = self._terms_of(fill.symbol)
+        return ledger.apply(fill, point_value, rate)
+
+    def ledger_of(self, symbol: str) -> Ledger:
+        """The ledger in which a symbol is kept."""
+        return self._terms_of(symbol)[0]
+
+    def ledgers(self) -> list[Ledger]:
+        """The account's own ledger first, then those of other currencies by name."""
+        return [self.main, *(self.others[currency] for currency in sorted(self.others))]
+
+    def _terms_of(self, symbol: str) -> tuple[Ledger, float, float]:
+        terms = self._terms.get(symbol)
+        if terms is None:
+            terms = self._terms[symbol] = self._terms_for(self._instrument(symbol))
+        return terms
+
+    def _terms_for(self, instrument: Instrument) -> tuple[Ledger, float, float]:
+        rate = self._rates.get(instrument.currency)
+        if rate is not None:
+            return self.main, instrument.multiplier * rate, rate
+        other = self.others.setdefault(instrument.currency, Ledger(currency=instrument.currency))
+        return other, instrument.multiplier, 1.0

@@ -1,0 +1,75 @@
+"""What a run leaves behind, and the statistics that are made of it."""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+from bus.runtime.settings import RunSettings
+from components.coordinator.statistics import (
+    Convention,
+    Statistics,
+    TradeFigures,
+    account_analysis,
+    equity_analysis,
+    figures_of,
+    trade_analysis,
+)
+from schemas import AccountReport, ClosedTrade, EquityCurve
+
+
+class Results:
+    """Collects trades, the equity curve and the account's report; `counts` is for the number of things that happened.
+
+    24 bytes a point of the curve, a small tuple a trade.
+    """
+
+    def __init__(self, run: RunSettings, convention: Convention) -> None:
+        self.counts = {"bars": 0, "orders": 0, "rejected": 0, "fills": 0, "trades": 0}
+        self._run = run
+        self._convention = convention
+        self._report: AccountReport | None = None
+        self._trades: list[TradeFigures] = []
+        self._ts = array("q")
+        self._equity = array("d")
+        self._exposure = array("d")
+
+    def add_trade(self, trade: ClosedTrade) -> None:
+        """Keep what the statistics need; trades in a currency that has no rate are counted only."""
+        self.counts["trades"] += 1
+        if not trade.currency:
+            self._trades.append(figures_of(trade))
+
+    def add_curve(self, block: EquityCurve) -> None:
+        """The next block of the curve."""
+        if block.equity and not self._equity and block.equity[0] != self._run.initial_cash:
+            # The account traded in its first timestamp: the first return is measured from the initial cash.
+            self._append(block.ts[:1], (self._run.initial_cash,), (0.0,))
+        self._append(block.ts, block.equity, block.exposure)
+
+    def add_report(self, report: AccountReport) -> None:
+        """The account's totals."""
+        self._report = report
+        self.counts["fills"] = report.fills
+
+    def statistics(self) -> Statistics:
+        """Everything by name. Totals of the account are missing if nobody reported them."""
+        per_year = self._run.periods_per_year
+        statistics = {
+            **equity_analysis(
+                self._ts, self._equity, self._exposure, periods_per_year=per_year, convention=self._convention
+            ),
+            **trade_analysis(self._trades),
+        }
+        if self._report is not None:
+            statistics |= account_analysis(self._report, self._equity)
+        return {name: None if _not_finite(value) else value for name, value in statistics.items()}
+
+    def _append(self, ts: tuple[int, ...], equity: tuple[float, ...], exposure: tuple[float, ...]) -> None:
+        self._ts.extend(ts)
+        self._equity.extend(equity)
+        self._exposure.extend(exposure)
+
+
+def _not_finite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -1,0 +1,159 @@
+"""The portfolio: books every fill, values what is held, and reports at the end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bus.runtime import component as runtime
+from bus.runtime.component import Component, handles
+from components.accounting.ledger import Account, Ledger
+from components.accounting.position import RoundTrip
+from components.portfolio.curve import Curve
+from schemas import (
+    AccountReport,
+    Bar,
+    ClosedTrade,
+    EquityCurve,
+    Fill,
+    PositionUpdate,
+    Quote,
+    ReportRequested,
+    Trade,
+)
+
+_NS_PER_S = 1_000_000_000
+_BEFORE_ALL_TIME = -(2**63)
+
+
+class Parameters(runtime.Parameters):
+    """`rates` is account currency per unit of another currency, constant over the run.
+
+    `curve_interval_s` thins out the equity curve to at most one point in so many seconds; 0 keeps one a timestamp.
+    """
+
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    curve_interval_s: float = Field(default=0.0, ge=0)
+
+
+class Portfolio(Component):
+    """Keeps positions, cash, round trips and the equity curve of one account.
+
+    What is held is valued at the last close of a bar, the middle of a quote or the price of a trade, whichever came
+    last; before any of them at the price of the fill. A point of the curve is taken when time moves on, so it has seen
+    everything of its timestamp.
+    """
+
+    component_type = "portfolio"
+    Parameters = Parameters
+    emits = (PositionUpdate, ClosedTrade, EquityCurve, AccountReport)
+    quiet = frozenset({Bar, Quote, Trade})
+
+    def reset(self) -> None:
+        """An account with nothing but its initial cash."""
+        run = self.context.run
+        self.account = Account(run.initial_cash, run.currency, run.instrument, self.parameters.rates)
+        self.marks: dict[str, float] = {}
+        self.curve = Curve()
+        self._held = self.account.main.open
+        self._interval = round(self.parameters.curve_interval_s * _NS_PER_S)
+        self._ts = _BEFORE_ALL_TIME
+        self._trades = 0
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        """Value the symbol at the bar's close. On the hot path: a few dict and array operations."""
+        if bar.ts > self._ts:
+            self._move_on(bar.ts)
+        self.marks[bar.symbol] = bar.close
+
+    @handles(Quote)
+    def on_quote(self, quote: Quote) -> None:
+        """Value the symbol at the middle of a two-sided quote."""
+        if quote.ts > self._ts:
+            self._move_on(quote.ts)
+        if quote.bid > 0 and quote.ask > 0:
+            self.marks[quote.symbol] = (quote.bid + quote.ask) / 2
+
+    @handles(Trade)
+    def on_trade(self, trade: Trade) -> None:
+        """Value the symbol at the market's last price."""
+        if trade.ts > self._ts:
+            self._move_on(trade.ts)
+        self.marks[trade.symbol] = trade.price
+
+    @handles(Fill)
+    def on_fill(self, fill: Fill) -> None:
+        """Book the fill; say what the position is now, and the round trip if it closed one."""
+        if fill.ts > self._ts:
+            self._move_on(fill.ts)
+        self.curve.hold(self.account.main.cash)
+        self.marks.setdefault(fill.symbol, fill.price)
+        trip = self.account.apply(fill)
+        ledger = self.account.ledger_of(fill.symbol)
+        self.emit(_position_update(fill, ledger))
+        if trip is not None:
+            self._trades += 1
+            self.emit(_closed_trade(f"{self.name}-{self._trades}", trip, ledger.currency))
+
+    @handles(ReportRequested)
+    def on_report_requested(self, request: ReportRequested) -> None:
+        """Publish the whole equity curve, then the totals."""
+        self._take_point()
+        self.curve.hold(self.account.main.cash)
+        for block in self.curve.blocks():
+            self.emit(block)
+        self.emit(self._report(request.ts))
+
+    def _move_on(self, ts: int) -> None:
+        if self._interval and ts // self._interval == self._ts // self._interval:
+            self._ts = ts
+            return
+        if self._held:
+            self._take_point()
+        elif self._ts != _BEFORE_ALL_TIME:
+            self.curve.times.append(self._ts)
+        self._ts = ts
+
+    def _take_point(self) -> None:
+        if self._ts != _BEFORE_ALL_TIME:
+            ledger = self.account.main
+            self.curve.hold(ledger.cash)
+            self.curve.add(self._ts, ledger.cash, *ledger.exposure(self.marks))
+
+    def _report(self, ts: int) -> AccountReport:
+        ledger = self.account.main
+        books = self.account.ledgers()
+        return AccountReport(
+            ts=ts,
+            initial_cash=self.context.run.initial_cash,
+            final_cash=ledger.cash,
+            final_equity=ledger.equity(self.marks),
+            realised_pnl=ledger.realised_pnl,
+            unrealised_pnl=ledger.unrealised_pnl(self.marks),
+            fees=ledger.fees,
+            slippage_cost=ledger.slippage_cost,
+            traded_value=ledger.traded_value,
+            fills=sum(book.fills for book in books),
+            open_positions={p.symbol: p.quantity for book in books for p in book.open.values()},
+            other_equity=tuple((book.currency, book.equity(self.marks)) for book in books[1:]),
+        )
+
+
+def _position_update(fill: Fill, ledger: Ledger) -> PositionUpdate:
+    position = ledger.positions[fill.symbol]
+    return PositionUpdate(
+        ts=fill.ts,
+        symbol=fill.symbol,
+        quantity=position.quantity,
+        average_price=position.average_price,
+        realised_pnl=ledger.realised_pnl,
+        cash=ledger.cash,
+        fees=ledger.fees,
+        currency=ledger.currency,
+    )
+
+
+def _closed_trade(trade_id: str, trip: RoundTrip, currency: str) -> ClosedTrade:
+    return ClosedTrade(trade_id, *trip, currency=currency)
