@@ -71,6 +71,7 @@ class Conductor:
     run_started: RunStarted
     progress: Progress | None = None
     _started: list[str] = field(default_factory=list)
+    _streaming: bool = False
     _completed: list[RunCompleted] = field(default_factory=list)
 
     def run(self) -> RunCompleted:
@@ -80,7 +81,7 @@ class Conductor:
             ComponentError: a component failed.
             ProtocolError: the coordinator asks for a source that is not there, or never completes the run.
         """
-        self.bus.tap(StartStream, lambda message: self._started.append(message.source))
+        self.bus.tap(StartStream, self._on_start_stream)
         self.bus.tap(RunCompleted, self._completed.append)
         self.bus.declare(self.wiring.declarations())
         self.bus.publish(HUB, 0, self.run_started)
@@ -96,6 +97,7 @@ class Conductor:
 
     def _stream(self) -> int:
         sources = self._started_sources()
+        self._streaming = True
         sent = dict.fromkeys(sources, 0)
         last_ts = 0
         for source, block in merged({source: self.bus.stream(source) for source in sources}):
@@ -108,6 +110,14 @@ class Conductor:
         for source, name in sources.items():
             self.bus.publish(source, last_ts, EndOfStream(name, sent[source]))
         return last_ts
+
+    def _on_start_stream(self, message: StartStream) -> None:
+        if self._streaming:
+            raise ProtocolError(
+                f"StartStream for {message.source!r} came after the streams had begun: it would not be heard. "
+                "All sources of a run start together, before the first data"
+            )
+        self._started.append(message.source)
 
     def _started_sources(self) -> dict[int, str]:
         ids = {

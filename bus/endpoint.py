@@ -43,6 +43,10 @@ class Endpoint:
     _index: int = -1
     _lane_seq: dict[int, int] = field(default_factory=dict)
     _arrived: dict[tuple[int, int], p.WaveFrame] = field(default_factory=dict)
+    _known: tuple[int, ...] = ()
+    """The newest heads heard of."""
+    _asked: tuple[int, ...] = (0,) * p.MAX_LANES
+    """The newest heads when we last fetched: what was lost up to there is on its way already."""
     _streams: dict[int, Iterator[list[Message]]] = field(default_factory=dict)
     _next: dict[int, list[Message] | None] = field(default_factory=dict)
 
@@ -123,6 +127,7 @@ class Endpoint:
             self._dealer.send(p.pack_fields(p.READY, p.unpack_fields(data, 1)[0]))
             return
         wave, heads = p.unpack_control(data)
+        self._known = max(self._known, heads)
         if any(heads[lane] > seq for lane, seq in self._lane_seq.items()):
             self._fetch()
         elif kind == p.SYNC:
@@ -131,6 +136,7 @@ class Endpoint:
     def _on_live(self, frame: p.WaveFrame) -> None:
         if frame.lane_seq <= self._lane_seq[frame.lane]:
             return  # served already: it was sent again, and then came after all
+        self._known = max(self._known, frame.heads)
         self._arrived[frame.lane, frame.lane_seq] = frame
         while self._arrived:
             wave = min(f.wave for f in self._arrived.values())
@@ -146,16 +152,16 @@ class Endpoint:
         """Whether the wave is complete and nothing before it is missing; fetches what was lost."""
         lanes, heads = parts[0].lanes, parts[0].heads
         here = {part.lane for part in parts}
+        # Frames of one wave come one after another: with a later wave here, what this one lacks was lost.
+        is_over = len(self._arrived) > len(parts)
         complete = True
         for lane, seq in self._lane_seq.items():
             carried = lanes >> lane & 1
-            if heads[lane] - carried > seq:
-                self._fetch()
-                return False
-            complete = complete and (not carried or lane in here)
-        if not complete and len(self._arrived) > len(parts):
-            # Frames of one wave come one after another: with a later wave here, what lacks was lost.
-            self._fetch()
+            before = heads[lane] - carried > seq
+            if before or (carried and lane not in here):
+                complete = False
+                if (before or is_over) and seq >= self._asked[lane]:
+                    self._fetch()
         return complete
 
     def _serve_wave(self, parts: list[p.WaveFrame]) -> None:
@@ -176,6 +182,7 @@ class Endpoint:
     def _fetch(self) -> None:
         wanted = [[lane, seq + 1] for lane, seq in self._lane_seq.items()]
         self._dealer.send(p.pack_fields(p.FETCH, wanted))
+        self._asked = self._known
 
     def _send_block(self, source: int) -> None:
         if source not in self._streams:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bus.errors import ComponentError
 from bus.runtime.component import Source
-from bus.runtime.runner import Output, Runner, failure
+from bus.runtime.runner import Output, Runner, stream_of
 from bus.wave import Sequenced
 from schemas import Message
 
@@ -23,7 +23,7 @@ def source_blocks(runner: Runner, source: int) -> Iterator[list[Message]] | None
     """The stream of a source that the runner serves, or None when it serves no such source."""
     for member in runner.members:
         if member.source_id == source and isinstance(member.component, Source):
-            return _guarded(member.component)
+            return stream_of(member.component)
     return None
 
 
@@ -33,13 +33,6 @@ def source_total(runner: Runner, source: int) -> int:
         if member.source_id == source and isinstance(member.component, Source):
             return member.component.total
     return 0
-
-
-def _guarded(source: Source) -> Iterator[list[Message]]:
-    try:
-        yield from source.blocks()
-    except Exception as error:
-        raise failure(source, error) from error
 
 
 def serve(runner: Runner, wave: Sequence[Sequenced]) -> list[Output]:
@@ -127,7 +120,7 @@ class ThreadLink:
     check: Callable[[], None]
     """Called while the bus waits for the thread; raises to give up."""
     _inbox: queue.SimpleQueue[Sequence[Sequenced] | None] = field(default_factory=queue.SimpleQueue)
-    _outbox: queue.SimpleQueue[list[Output] | Exception] = field(default_factory=queue.SimpleQueue)
+    _outbox: queue.SimpleQueue[list[Output] | BaseException] = field(default_factory=queue.SimpleQueue)
     _owes: bool = False
     _thread: threading.Thread | None = None
 
@@ -153,7 +146,7 @@ class ThreadLink:
             return []
         self._owes = False
         answer = self._answer()
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -174,7 +167,7 @@ class ThreadLink:
             self._inbox.put(None)
             self._thread.join(self.timeout_s)
 
-    def _answer(self) -> list[Output] | Exception:
+    def _answer(self) -> list[Output] | BaseException:
         deadline = time.monotonic() + self.timeout_s
         while time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
@@ -186,7 +179,7 @@ class ThreadLink:
         while (wave := self._inbox.get()) is not None:
             try:
                 self._outbox.put(serve(self.runner, wave))
-            except Exception as error:
+            except BaseException as error:  # also a call of `exit`, which would end this thread without a word
                 self._outbox.put(error)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +27,8 @@ from schemas import Message
 SYNC_EVERY = 2048
 """Waves between two synchronisations; bounds what the hub keeps and how far a sink may lag."""
 _POLL_MS = 100
-_HEARTBEAT_S = 1.0
 _PING_MS = 20
+_WATCH_S = 0.2
 
 
 @dataclass
@@ -53,7 +54,8 @@ class Hub:
     """A `bus.wave.Link` to all processes of a run.
 
     `alive` is called while the hub waits; it raises when a process has died. `timeout_s` is how long an endpoint may
-    stay silent when it owes an answer.
+    stay silent when it owes an answer; every `heartbeat_s` of waiting the hub says how far it is, by which an endpoint
+    knows what it has lost.
     """
 
     endpoints: list[EndpointSpec]
@@ -61,7 +63,8 @@ class Hub:
     alive: Callable[[], None]
     timeout_s: float = 60.0
     lose: Callable[[bytes], bool] | None = None
-    """For tests: says of a frame of the live stream that it gets lost."""
+    """For tests: says of a frame of the live stream, of whatever lane, that it gets lost."""
+    heartbeat_s: float = 1.0
 
     _wave: int = 0
     _pending: int = 0
@@ -70,6 +73,7 @@ class Hub:
     _totals: dict[int, int] = field(default_factory=dict)
     _kept: dict[int, deque[tuple[int, bytes]]] = field(default_factory=dict)
     _synced: int = 0
+    _watched: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.endpoints) > p.MAX_ENDPOINTS:
@@ -94,18 +98,13 @@ class Hub:
             socket.setsockopt(zmq.LINGER, 0)
         scheme, _, place = self.address.partition("://")
         if scheme == "ipc":
-            self._require_private(Path(place))
+            _require_private(Path(place))
             self._router.bind(f"ipc://{place}/in")
             self._xpub.bind(f"ipc://{place}/out")
         else:
             self._router.bind(f"{self.address}:*")
             self._xpub.bind(f"{self.address}:*")
         return _bound(self._router), _bound(self._xpub)
-
-    def _require_private(self, folder: Path) -> None:
-        mode = folder.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077 or folder.stat().st_uid != os.getuid():
-            raise ConfigError(f"{folder}: the folder of the bus sockets must belong to this user alone (mode 0700)")
 
     def handshake(self, timeout_s: float) -> None:
         """Wait until every endpoint has said who it is and has received a ping on the live stream.
@@ -119,14 +118,15 @@ class Hub:
         """
         deadline = time.monotonic() + timeout_s
         nonce = 0
-        while not all(endpoint.ready for endpoint in self.endpoints):
+        while missing := [endpoint.name for endpoint in self.endpoints if not endpoint.ready]:
+            self.alive()
             if time.monotonic() > deadline:
-                missing = ", ".join(e.name for e in self.endpoints if not e.ready)
-                raise ProtocolError(f"not ready within {timeout_s:g} s: {missing}")
+                raise ProtocolError(f"not ready within {timeout_s:g} s: {', '.join(missing)}")
             nonce += 1
-            self._xpub.send(bytes([p.CONTROL_LANE]) + p.pack_fields(p.PING, nonce))
-            if not self._poll(_PING_MS):
-                self.alive()
+            self._publish(bytes([p.CONTROL_LANE]) + p.pack_fields(p.PING, nonce))
+            while self._poll(_PING_MS):
+                if all(endpoint.ready for endpoint in self.endpoints):
+                    return
 
     def deliver(self, wave: Sequence[Sequenced]) -> None:
         """Publish the wave, each lane its records in one frame."""
@@ -140,13 +140,16 @@ class Hub:
                 owing |= self._owing(item.type_id)
         if not parts:
             return
+        self._watch()
         self._wave += 1
         self._pending = owing
         for lane in parts:
             self._heads[lane] += 1
         heads = tuple(self._heads)
         for lane, records in parts.items():
-            self._send_live(p.WaveFrame(lane, self._wave, lanes, owing, heads, b"".join(records)))
+            frame = p.pack_wave(p.WaveFrame(lane, self._wave, lanes, owing, heads, b"".join(records)))
+            self._kept.setdefault(lane, deque()).append((heads[lane], frame))
+            self._publish(frame)
 
     def collect(self) -> list[Output]:
         """Wait until every endpoint that owes an answer has given it.
@@ -163,7 +166,7 @@ class Hub:
     def finish(self) -> None:
         """Wait until every endpoint has served all that was published, and forget what was kept for them."""
         self._pending = (1 << len(self.endpoints)) - 1
-        self._xpub.send(p.pack_control(p.SYNC, self._wave, self._heads))
+        self._publish(p.pack_control(p.SYNC, self._wave, self._heads))
         self._wait(lambda: not self._pending, self._who_owes, p.SYNC)
         self._kept.clear()
         self._synced = self._wave
@@ -183,7 +186,7 @@ class Hub:
         """Ask every endpoint to stop."""
         for endpoint in self.endpoints:
             if endpoint.routing_id:
-                self._send(endpoint, p.STOP)
+                self._send(endpoint.routing_id, p.STOP)
 
     def close(self) -> None:
         """Close the sockets; an ipc address leaves no file behind."""
@@ -195,6 +198,13 @@ class Hub:
             for name in ("in", "out"):
                 Path(place, name).unlink(missing_ok=True)
 
+    def _watch(self) -> None:
+        """Notice a death even while all others answer quickly and nobody waits for the dead one."""
+        now = time.monotonic()
+        if now - self._watched > _WATCH_S:
+            self._watched = now
+            self.alive()
+
     def _owing(self, type_id: int) -> int:
         mask = 0
         for index, endpoint in enumerate(self.endpoints):
@@ -202,56 +212,58 @@ class Hub:
                 mask |= 1 << index
         return mask
 
-    def _send_live(self, frame: p.WaveFrame) -> None:
-        data = p.pack_wave(frame)
-        self._kept.setdefault(frame.lane, deque()).append((frame.lane_seq, data))
+    def _publish(self, data: bytes) -> None:
         if self.lose is None or not self.lose(data):
             self._xpub.send(data)
 
     def _read(self, endpoint: EndpointSpec, source: int) -> Iterator[list[Message]]:
         arrived = self._blocks.setdefault(source, deque())
-        self._send(endpoint, p.pack_source_only(p.READ, source))
+        self._send(endpoint.routing_id, p.pack_source_only(p.READ, source))
         last = False
         while not last:
             self._wait(lambda: bool(arrived), lambda: endpoint.name, p.HEARTBEAT)
             last, block = arrived.popleft()
             if not last:
                 # The next block is read ahead while this one is worked on.
-                self._send(endpoint, p.pack_source_only(p.READ, source))
+                self._send(endpoint.routing_id, p.pack_source_only(p.READ, source))
             yield block
 
     def _wait(self, done: Callable[[], bool], who: Callable[[], str], beat: bytes) -> None:
         started = beaten = time.monotonic()
+        poll_ms = min(_POLL_MS, int(self.heartbeat_s * 1000))
         while not done():
-            if self._poll(_POLL_MS):
+            if self._poll(poll_ms):
                 continue
             self.alive()
             now = time.monotonic()
             if now - started > self.timeout_s:
                 raise ComponentError(who(), f"did not answer within {self.timeout_s:g} s; is a handler blocked?")
-            if now - beaten > _HEARTBEAT_S:
+            if now - beaten > self.heartbeat_s:
                 beaten = now
-                self._xpub.send(p.pack_control(beat, self._wave, self._heads))
+                self._publish(p.pack_control(beat, self._wave, self._heads))
 
     def _who_owes(self) -> str:
         return ", ".join(e.name for i, e in enumerate(self.endpoints) if self._pending >> i & 1)
 
     def _poll(self, timeout_ms: int) -> bool:
+        """Serve one frame, if one comes in time; whether it was from an endpoint of ours."""
         if not self._router.poll(timeout_ms):
             return False
-        routing_id, data = self._router.recv_multipart()
-        self._on_frame(routing_id, data)
-        return True
-
-    def _on_frame(self, routing_id: bytes, data: bytes) -> None:
-        kind = data[:1]
-        if kind == p.HELLO:
-            self._on_hello(routing_id, data)
-            return
+        routing_id, *parts = self._router.recv_multipart()
+        data = b"".join(parts)
         index = self._by_routing_id.get(routing_id)
         if index is None:
-            return  # a stranger: it has not shown a token, so it is not heard
-        endpoint = self.endpoints[index]
+            self._on_stranger(routing_id, data)
+            return False
+        try:
+            self._on_frame(index, self.endpoints[index], data)
+        except (struct.error, LookupError, TypeError, ValueError) as error:
+            name = self.endpoints[index].name
+            raise ProtocolError(f"{name} sent a {data[:1]!r} frame that cannot be read: {error}") from error
+        return True
+
+    def _on_frame(self, index: int, endpoint: EndpointSpec, data: bytes) -> None:
+        kind = data[:1]
         if kind == p.DONE:
             self._on_done(index, endpoint, data)
         elif kind == p.SYNCED:
@@ -271,17 +283,23 @@ class Hub:
         else:
             raise ProtocolError(f"{endpoint.name} sent a frame of unknown kind {kind!r}")
 
-    def _on_hello(self, routing_id: bytes, data: bytes) -> None:
-        name, token, pid = p.unpack_fields(data, 3)
+    def _on_stranger(self, routing_id: bytes, data: bytes) -> None:
+        """Let in who shows a token of this run; nobody else is heard, and nothing that they say does harm."""
+        if data[:1] != p.HELLO:
+            return
+        try:
+            name, token, pid = p.unpack_fields(data, 3)
+        except ProtocolError:
+            return
         for index, endpoint in enumerate(self.endpoints):
             if endpoint.token == token and not endpoint.routing_id:
                 endpoint.routing_id, endpoint.pid = routing_id, pid
                 self._by_routing_id[routing_id] = index
                 lanes = [lane for lane, members in enumerate(self.lanes, 1) if index in members]
-                self._send(endpoint, p.pack_fields(p.WELCOME, index, lanes))
+                self._send(routing_id, p.pack_fields(p.WELCOME, index, lanes))
                 return
-        reason = f"{name!r} showed no token of this run, or one that is taken"
-        self._router.send_multipart([routing_id, p.pack_fields(p.KICK, reason)])
+        reason = f"{name!r:.100} showed no token of this run, or one that is taken"
+        self._send(routing_id, p.pack_fields(p.KICK, reason))
 
     def _on_done(self, index: int, endpoint: EndpointSpec, data: bytes) -> None:
         wave, quiet, outputs = p.unpack_done(data)
@@ -308,15 +326,21 @@ class Hub:
         for lane, following in wanted:
             for lane_seq, frame in self._kept.get(lane, ()):
                 if lane_seq >= following:
-                    self._send(endpoint, p.AGAIN + frame)
+                    self._send(endpoint.routing_id, p.AGAIN + frame)
 
-    def _send(self, endpoint: EndpointSpec, data: bytes) -> None:
+    def _send(self, routing_id: bytes, data: bytes) -> None:
         try:
-            self._router.send_multipart([endpoint.routing_id, data])
+            self._router.send_multipart([routing_id, data])
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            # It is gone; `alive` says so with a better text than we could.
+            # It is gone; if it was one of ours, `alive` says so with a better text than we could.
+
+
+def _require_private(folder: Path) -> None:
+    status = folder.stat()
+    if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
+        raise ConfigError(f"{folder}: the folder of the bus sockets must belong to this user alone (mode 0700)")
 
 
 def _lanes(endpoints: Sequence[EndpointSpec]) -> tuple[dict[int, int], list[frozenset[int]]]:

@@ -15,7 +15,16 @@ from bus.errors import ComponentError, ProtocolError
 from bus.log import Log
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler, Source
-from bus.runtime.runner import Member, canonical_emit, emitted_types, failure, is_ours, refuse_to_publish
+from bus.runtime.runner import (
+    Member,
+    canonical_emit,
+    emitted_types,
+    failure,
+    is_ours,
+    nothing_to_answer,
+    refuse_to_publish,
+    stream_of,
+)
 from bus.runtime.settings import RunContext
 from bus.sequencer import HUB, Sequencer
 from bus.topics import Wiring
@@ -76,50 +85,53 @@ class LocalBus:
         """Publish each market data message of a block at its own `ts`.
 
         Raises:
-            ProtocolError: a message is older than the one before it.
+            ProtocolError: a message is older than the one before it, or of a type that the source did not declare.
             ComponentError: a component raised.
         """
         clock, routes, queue = self.clock, self._routes, self._queue
         sequencer, log, counts = self._sequencer, self._log, self.counts
         seq, source_seq = sequencer.head, sequencer.last[source]
-        handler: Handler | None = None
+        component = self._component(source)
+        type_ids = emitted_types(component)
         try:
             for message in block:
                 message_type = type(message)
                 ts: int = message.ts  # type: ignore[attr-defined]
                 if ts < clock.now_ns:
-                    raise ProtocolError(f"{self._name(source)} went back in time: {ts} after {clock.now_ns} (ns UTC)")
+                    raise ProtocolError(f"{component.name} went back in time: {ts} after {clock.now_ns} (ns UTC)")
+                type_id = type_ids.get(message_type)
+                if type_id is None:
+                    raise refuse_to_publish(component, message)
+                if log is not None:
+                    log.append(seq + 1, ts, source_seq + 1, 0, source, type_id, encode(message))
                 clock.now_ns = ts
                 seq += 1
                 source_seq += 1
                 self._cause = seq
-                type_id = TYPE_IDS[message_type]
                 counts[type_id] += 1
-                if log is not None:
-                    log.append(seq, ts, source_seq, 0, source, type_id, encode(message))
                 for handler in routes.get(message_type, ()):
-                    handler(message)
+                    try:
+                        handler(message)
+                    except Exception as error:
+                        raise _blame(handler, error) from error
                 if queue:
                     sequencer.head, sequencer.last[source] = seq, source_seq
                     self._settle()
                     seq, source_seq = sequencer.head, sequencer.last[source]
-        except Exception as error:
-            raise self._failure(handler, error) from error
         finally:
-            sequencer.head, sequencer.last[source] = max(seq, sequencer.head), source_seq
+            self._cause = 0
+            sequencer.head = max(seq, sequencer.head)
+            sequencer.last[source] = max(source_seq, sequencer.last[source])
 
     def stream(self, source: int) -> Iterator[list[Message]]:
         """A source's stream, in blocks."""
-        component = self._wiring.members[source - 1].component
+        component = self._component(source)
         assert isinstance(component, Source)
-        try:
-            yield from component.blocks()
-        except Exception as error:
-            raise failure(component, error) from error
+        return stream_of(component)
 
     def total(self, source: int) -> int:
         """How many messages a source's stream will have, 0 when that is not known."""
-        component = self._wiring.members[source - 1].component
+        component = self._component(source)
         return component.total if isinstance(component, Source) else 0
 
     def fail(self, message: ComponentFailed | Halt) -> None:
@@ -140,23 +152,23 @@ class LocalBus:
 
     def _settle(self) -> None:
         queue, routes, record = self._queue, self._routes, self._record
-        handler: Handler | None = None
-        try:
-            while queue:
-                source, type_id, cause, message = queue.popleft()
-                self._cause = record(source, type_id, cause, message)
-                for handler in routes.get(type(message), ()):
+        while queue:
+            source, type_id, cause, message = queue.popleft()
+            self._cause = record(source, type_id, cause, message)
+            for handler in routes.get(type(message), ()):
+                try:
                     handler(message)
-        except Exception as error:
-            raise self._failure(handler, error) from error
+                except Exception as error:
+                    raise _blame(handler, error) from error
+        self._cause = 0
 
     def _record(self, source: int, type_id: int, cause: int, message: Message) -> int:
-        sequencer = self._sequencer
+        sequencer, log = self._sequencer, self._log
+        payload = b"" if log is None else encode(message)
         seq = sequencer.admit(source)
         self.counts[type_id] += 1
-        if self._log is not None:
-            source_seq = sequencer.last[source]
-            self._log.append(seq, self.clock.now_ns, source_seq, cause, source, type_id, encode(message))
+        if log is not None:
+            log.append(seq, self.clock.now_ns, sequencer.last[source], cause, source, type_id, payload)
         return seq
 
     def _emitter(self, member: Member) -> Emit:
@@ -164,18 +176,21 @@ class LocalBus:
         source_id, append, bus = member.source_id, self._queue.append, self
 
         def emit(message: Message) -> None:
+            cause = bus._cause
+            if not cause:
+                raise nothing_to_answer(member.component)
             try:
-                append((source_id, type_ids[type(message)], bus._cause, message))
+                append((source_id, type_ids[type(message)], cause, message))
             except KeyError:
                 raise refuse_to_publish(member.component, message) from None
 
         return emit
 
-    def _failure(self, handler: Handler | None, error: Exception) -> Exception:
-        owner = getattr(handler, "__self__", None)
-        if isinstance(error, ComponentError) or not isinstance(owner, Component):
-            return error
-        return failure(owner, error)
+    def _component(self, source: int) -> Component:
+        return self._wiring.members[source - 1].component
 
-    def _name(self, source: int) -> str:
-        return self._wiring.members[source - 1].component.name
+
+def _blame(handler: Handler, error: Exception) -> Exception:
+    """The error of the component that the handler belongs to; a tap's error as it is."""
+    owner = getattr(handler, "__self__", None)
+    return failure(owner, error) if isinstance(owner, Component) else error

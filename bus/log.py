@@ -41,7 +41,7 @@ def parse_segment_head(data: bytes, path: Path) -> tuple[int, bytes]:
     Raises:
         LogError: not a segment, a version that we do not know, or a damaged head.
     """
-    if data[: len(MAGIC)] != MAGIC:
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise LogError(f"{path}: not a message log (it does not start with the log's magic bytes)")
     if len(data) < SEGMENT_HEAD_SIZE:
         raise LogError(f"{path}: the file ends within the segment's head")
@@ -100,7 +100,10 @@ class LogWriter:
     """
 
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LogError(f"{folder}: cannot create the folder of the message log: {error.strerror}") from error
         if any(folder.glob(f"*{SUFFIX}")):
             raise LogError(f"{folder}: holds a message log already; a log is never overwritten")
         self.folder = folder
@@ -136,6 +139,8 @@ class LogWriter:
         """Hand all appended records to the operating system."""
         if not self._buffer:
             return
+        if self._file < 0:
+            raise LogError(f"{self.folder}: the message log is closed and takes no more records")
         data = b"".join(self._buffer)
         self._write(data)
         self._written += len(data)
@@ -143,7 +148,10 @@ class LogWriter:
         self._buffered = 0
 
     def close(self) -> str:
-        """Write the footer, close the file, and return the digest as hexadecimal text. Again: only the digest."""
+        """Write the footer, close the file, and return the digest as hexadecimal text.
+
+        Again, or after the disk refused a write: only return the digest, of all that was appended.
+        """
         if self._file >= 0:
             self._mark(FOOTER_TYPE)
             self._close_file()
@@ -155,6 +163,10 @@ class LogWriter:
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
+            # What stands in the file may end within a record. Nothing may follow that, should there be room again.
+            os.close(self._file)
+            self._file = -1
+            self._buffer.clear()
             raise LogError(f"{self.folder}: cannot write the message log: {error.strerror}; the run stops") from error
 
     def _mark(self, type_id: int) -> None:

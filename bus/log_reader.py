@@ -46,7 +46,7 @@ def find_segments(path: Path) -> list[Path]:
 
 @dataclass
 class LogReader:
-    """Iterates over the records of a log in order and fills in what it learns.
+    """Iterates over the records of a log in order, once, and fills in what it learns.
 
     Checks every checksum, that seq has no gap, and every stored digest. `closed` is True when the footer was there,
     `torn_bytes` counts the bytes of an incomplete record at the very end (the writer was killed while it wrote; all
@@ -92,8 +92,12 @@ class LogReader:
         return declared.name if declared else "hub" if source == 0 else f"source {source}"
 
     def _segment(self, path: Path, is_last: bool) -> Iterator[Record]:
-        with path.open("rb") as file:
-            first_seq, digest = parse_segment_head(file.read(SEGMENT_HEAD_SIZE), path)
+        with _open(path) as file:
+            head = file.read(SEGMENT_HEAD_SIZE)
+            if is_last and self.last_seq and len(head) < SEGMENT_HEAD_SIZE:
+                self._end_of_segment(head, path, 0, is_last)
+                return
+            first_seq, digest = parse_segment_head(head, path)
             if first_seq != self.last_seq + 1 and self.last_seq:
                 raise LogError(f"{path}: starts at seq {first_seq}, after seq {self.last_seq}: a segment is missing")
             if first_seq == 1 or self.last_seq:
@@ -157,11 +161,20 @@ class LogReader:
     def _end_of_segment(self, rest: bytes, path: Path, base: int, is_last: bool) -> None:
         if rest and not is_last:
             raise LogError(f"{path}: byte {base}: the segment ends within a record, and others follow it")
+        if rest and self.closed:
+            raise LogError(f"{path}: byte {base}: {len(rest)} bytes stand behind the log's footer")
         if _holds_a_record(rest, self.last_seq):
             raise LogError(
                 f"{path}: byte {base}, after seq {self.last_seq}: a damaged record, with good ones behind it"
             )
         self.torn_bytes = len(rest)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise LogError(f"{path}: cannot read the message log: {error.strerror}") from error
 
 
 def _holds_a_record(rest: bytes, last_seq: int) -> bool:

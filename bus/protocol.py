@@ -148,6 +148,8 @@ def unpack_done(data: bytes) -> tuple[int, frozenset[int], list[Output]]:
         offset += _OUTPUT.size
         outputs.append(Output(cause, source, type_id, None, data[offset : offset + length]))
         offset += length
+    if offset != len(data):
+        raise ProtocolError(f"a DONE frame for wave {wave} ends within an output")
     return wave, quiet, outputs
 
 

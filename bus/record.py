@@ -48,7 +48,13 @@ class Record(NamedTuple):
 def encode_record(
     seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes, epoch: int = 1
 ) -> bytes:
-    """The record's bytes."""
+    """The record's bytes.
+
+    Raises:
+        LogError: the payload is longer than a reader would accept.
+    """
+    if len(payload) > MAX_PAYLOAD:
+        raise LogError(f"a message of type {type_id} has {len(payload)} bytes, more than the {MAX_PAYLOAD} allowed")
     body = _BODY.pack(epoch, len(payload), seq, ts, source_seq, cause, source, type_id) + payload
     return _CRC.pack(crc32(body)) + body
 

@@ -59,7 +59,7 @@ class Sequencer:
         if type_id not in rule.type_ids:
             raise NotAllowed(f"{rule.name} may not publish type {type_id}; it declared {sorted(rule.type_ids)}")
         last = self.last[source]
-        if source_seq <= last:
+        if 0 < source_seq <= last:
             return None
         if source_seq != last + 1:
             raise SequenceGap(f"{rule.name} sent its message {source_seq} after {last}")

@@ -142,12 +142,12 @@ class WaveBus:
     def _sequence(self, output: Output) -> Sequenced:
         sequencer = self._sequencer
         _, source, type_id, message, payload = output
-        seq = sequencer.offer(source, sequencer.epoch, sequencer.last[source] + 1, type_id)
-        assert seq is not None
-        self.counts[type_id] += 1
         if payload is None:
             assert message is not None
             payload = encode(message)
+        seq = sequencer.offer(source, sequencer.epoch, sequencer.last[source] + 1, type_id)
+        assert seq is not None
+        self.counts[type_id] += 1
         record = self._append(seq, output.cause, source, type_id, payload)
         sequenced = Sequenced(seq, self.now_ns, type_id, source, record, message, payload)
         tap = self._taps.get(type_id)

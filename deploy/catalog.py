@@ -72,7 +72,7 @@ def _locate(name: str) -> tuple[str, str]:
     if not dot:
         known = [*CATALOG, *(e.name for e in importlib.metadata.entry_points(group=ENTRY_POINTS))]
         raise ConfigError(
-            f"no class is called {name!r}{did_you_mean(name, known)} Known are: {', '.join(known)}; "
+            f"no class is called {name!r}{did_you_mean(name, known) or '.'} Known are: {', '.join(known)}; "
             "a class of your own is named with its module, like my_strategies.breakout.Breakout."
         )
     return module_name, attribute

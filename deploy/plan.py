@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bus.errors import ConfigError
 from bus.runtime.component import COMPONENT_TYPES, Component
@@ -25,10 +25,10 @@ from deploy.topology import (
     ComponentSection,
     Topology,
     apply_settings,
-    did_you_mean,
     faults_of,
     parse_topology,
     read_yaml,
+    unknown_key,
 )
 from deploy.wiring import wiring_faults
 
@@ -192,16 +192,19 @@ def _resolve_one(name: str, entry: dict[str, Any]) -> tuple[_Resolved | None, li
     try:
         component = cls(name, parameters)
     except ValidationError as error:
-        return None, faults + [_hint(fault, name) for fault in faults_of(error, cls.Parameters, place)]
+        return None, faults + _parameter_faults(error, cls.Parameters, place)
     return (None if section is None else _Resolved(name, section, component, parameters)), faults
 
 
-def _hint(fault: str, name: str) -> str:
-    """A key that is no parameter may be a misspelt placement key."""
-    key = fault.partition(":")[0].removeprefix(f"components.{name}.")
-    if "unknown key; did you mean" in fault or "unknown key" not in fault or "." in key:
-        return fault
-    return fault.replace("unknown key", f"unknown key{did_you_mean(key, PLACEMENT_KEYS)}", 1)
+def _parameter_faults(error: ValidationError, model: type[BaseModel], place: str) -> list[str]:
+    """As `faults_of`, but a key that is unknown at the component's own level may also be a misspelt placement key."""
+    faults = faults_of(error, model, place)
+    known = [*(f.alias or name for name, f in model.model_fields.items()), *sorted(PLACEMENT_KEYS)]
+    for index, detail in enumerate(error.errors()):
+        if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+            key = str(detail["loc"][0])
+            faults[index] = unknown_key(f"{place}.{key}", key, known)
+    return faults
 
 
 def _context(topology: Topology, found: Sequence[_Resolved], path: Path) -> RunContext:

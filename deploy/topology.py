@@ -205,17 +205,16 @@ def _fault(detail: Any, model: type[BaseModel], prefix: str) -> str:
     place = ".".join([*([prefix] if prefix else []), *map(str, loc)])
     if detail["type"] == "extra_forbidden":
         known = _known_keys(model, loc[:-1])
-        return f"{place}: unknown key{did_you_mean(str(loc[-1]), known)}{_allowed(known)}"
+        return unknown_key(place, str(loc[-1]), known)
     if detail["type"] == "missing":
         return f"{place}: is required and missing"
     if detail["type"] == "enum":
         known = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return (
-            f"{place}: {detail['input']!r} is not allowed{did_you_mean(str(detail['input']), known)}{_allowed(known)}"
-        )
+        found = str(detail["input"])
+        return f"{place}: {found!r} is not allowed{did_you_mean(found, known) or '.'}{_allowed(known)}"
     message = detail["msg"].removeprefix("Value error, ")
-    found = "" if detail["type"] == "value_error" else f" (found {detail['input']!r:.60})"
-    return f"{place}: {message}{found}"
+    what = "" if detail["type"] == "value_error" else f" (found {detail['input']!r:.60})"
+    return f"{place}: {message}{what}"
 
 
 _UNION_TAGS = frozenset({"function-after", "function-before", "function-wrap"})
@@ -240,8 +239,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The sentence's end that suggests the nearest known word, or nothing."""
     by_fold = {k.casefold(): k for k in known}
-    near = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.55)
     return f"; did you mean {by_fold[near[0]]!r}?" if near else ""
+
+
+def unknown_key(place: str, key: str, known: Sequence[str]) -> str:
+    """The sentence for a key that is not known at a place."""
+    return f"{place}: unknown key{did_you_mean(key, known) or '.'}{_allowed(known)}"
 
 
 def _allowed(known: Sequence[str]) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from bus.runtime.component import COMPONENT_TYPES, EXECUTION_TYPES, Component
 from bus.runtime.runner import emitted_types
 from bus.runtime.settings import RunContext
-from schemas import CancelOrder, Message, Order, ReplaceOrder, Signal
+from schemas import Bar, CancelOrder, Message, Order, Quote, ReplaceOrder, Signal, Trade
 from schemas.registry import MESSAGE_TYPES
 
 _ONE_ONLY = ("order_manager", "coordinator")
+_MARKET_DATA = frozenset({Bar, Quote, Trade})
 _BY_HUB = frozenset(message_type for type_id, message_type in MESSAGE_TYPES.items() if type_id < 20)
 
 
@@ -81,10 +82,13 @@ def _broker_faults(context: RunContext) -> Iterator[str]:
 
 def _reach_faults(components: Mapping[str, Component]) -> Iterator[str]:
     """Whoever waits for a message that nobody sends waits for ever."""
-    said = publishers(components)
+    said = {*publishers(components), *_BY_HUB}
     for name, component in components.items():
-        for message_type in component.handlers():
-            if message_type not in said and message_type not in _BY_HUB and message_type not in component.optional:
+        takes = component.handlers().keys()
+        # Bars, quotes and trades stand in for each other: one of them is enough.
+        without = _MARKET_DATA if takes & _MARKET_DATA & said else frozenset()
+        for message_type in takes:
+            if message_type not in said | component.optional | without:
                 yield (
                     f"components.{name}: takes {message_type.__name__}, which no component of this topology publishes"
                     f"{_who_could(message_type)}"

@@ -59,7 +59,8 @@ class Component:
 
     quiet: frozenset[type[Message]] = frozenset()
     """Types that the component takes but will not answer until it says otherwise. A deterministic run over
-    processes does not wait for it on those."""
+    processes does not wait for it on those, nor looks at this again before it has handled another type: so it is while
+    handling a type which is not quiet that a type stops being quiet."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -99,10 +100,13 @@ class Component:
         """Make all state anew, as before the first message. Two runs in one process equal two processes."""
 
     def start(self) -> None:
-        """Called once, after every component is initialized and before the first message."""
+        """Called once, after `initialize` and before the first message. Nothing can be emitted yet."""
 
     def stop(self) -> None:
-        """Called once, after the last message or a failure; release what `initialize` or `start` took."""
+        """Called once, after the last message or a failure; release what `initialize` or `start` took.
+
+        Nothing can be emitted any more.
+        """
 
 
 class Source(Component):
@@ -112,7 +116,10 @@ class Source(Component):
     """
 
     def blocks(self) -> Iterable[list[Message]]:
-        """The stream in blocks of messages with non-decreasing `ts`; a new iteration starts at the beginning."""
+        """The stream in blocks of messages with non-decreasing `ts`; a new iteration starts at the beginning.
+
+        What is not market data goes into the blocks as well: `emit` answers messages, and here there is none.
+        """
         raise NotImplementedError
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,31 +58,54 @@ def refuse_to_publish(component: Component, message: object) -> ProtocolError:
     return ProtocolError(f"{component.name} published {type(message).__name__}, but declares that it emits {allowed}")
 
 
+def nothing_to_answer(component: Component) -> ProtocolError:
+    """The error of a component that emits while it handles nothing: what place in the order should that have?"""
+    return ProtocolError(f"{component.name} emitted while it handled no message; only handlers emit")
+
+
 def failure(component: Component, error: Exception) -> ComponentError:
-    """The error of a component that raised; errors meant for the user keep their text and exit code."""
-    wrapped = ComponentError(component.name, describe(error), "".join(traceback.format_exception(error)))
+    """The error of a component that raised.
+
+    One of our own errors is meant for the user: it keeps its exit code, and a traceback would only bury its text.
+    """
     if isinstance(error, AdmfError):
-        wrapped.exit_code = error.exit_code
-    return wrapped
+        known = ComponentError(component.name, str(error))
+        known.exit_code = error.exit_code
+        return known
+    return ComponentError(component.name, describe(error), "".join(traceback.format_exception(error)))
 
 
 def describe(error: BaseException) -> str:
-    """The error in one line: our own errors speak for themselves, others need their type."""
-    return str(error) if isinstance(error, AdmfError) else f"{type(error).__name__}: {error}"
+    """The error in one line, with its type."""
+    return f"{type(error).__name__}: {error}"
 
 
 def canonical_emit(component: Component, emit: Emit) -> Emit:
     """An emit that first makes the message what every reader of its bytes would see."""
 
-    def checked(message: Message) -> None:
-        try:
-            emit(canonical(message))
-        except DecodeError as error:
-            raise ProtocolError(f"{component.name} published a message that does not fit its type: {error}") from error
-        except KeyError:
-            raise refuse_to_publish(component, message) from None
+    return lambda message: emit(_canonical_of(component, message))
 
-    return checked
+
+def stream_of(source: Source) -> Iterator[list[Message]]:
+    """A source's blocks; those of the user's own sources made canonical, as what components emit.
+
+    Raises:
+        ComponentError: the source raised, or a message does not fit its type.
+    """
+    try:
+        for block in source.blocks():
+            yield block if is_ours(source) else [_canonical_of(source, message) for message in block]
+    except Exception as error:
+        raise failure(source, error) from error
+
+
+def _canonical_of(component: Component, message: Message) -> Message:
+    try:
+        return canonical(message)
+    except DecodeError as error:
+        raise ProtocolError(f"{component.name} published a message that does not fit its type: {error}") from error
+    except KeyError:
+        raise refuse_to_publish(component, message) from None
 
 
 class Runner:
@@ -143,6 +166,7 @@ class Runner:
     def take_outputs(self) -> list[Output]:
         """What was emitted since the last call."""
         outputs, self.outputs = self.outputs, []
+        self._cause = 0
         return outputs
 
     def stop(self) -> None:
@@ -164,6 +188,8 @@ class Runner:
             type_id = type_ids.get(type(message))
             if type_id is None:
                 raise refuse_to_publish(member.component, message)
+            if not self._cause:
+                raise nothing_to_answer(member.component)
             self.outputs.append(Output(self._cause, source_id, type_id, message))
 
         return emit

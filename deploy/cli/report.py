@@ -31,6 +31,7 @@ def results_table(result: RunResult, plan: Plan) -> Table:
     table.add_column("name")
     table.add_column("value", justify="right")
     currency = plan.context.run.currency
+    table.add_row("Trades", f"{len(result.trades):,}")
     for label, key, form in _ROWS:
         if key in result.statistics:
             table.add_row(label, form(result.statistics[key], currency))
@@ -57,10 +58,6 @@ def _number(value: Value, _currency: str) -> str:
     return "-" if value is None else f"{value:,.2f}"
 
 
-def _count(value: Value, _currency: str) -> str:
-    return "-" if value is None else f"{value:,.0f}"
-
-
 _ROWS: tuple[tuple[str, str, Callable[[Value, str], str]], ...] = (
     ("Initial cash", "initial_cash", _money),
     ("Final equity", "final_equity", _money),
@@ -71,7 +68,6 @@ _ROWS: tuple[tuple[str, str, Callable[[Value, str], str]], ...] = (
     ("Sharpe ratio", "sharpe_ratio", _number),
     ("Sortino ratio", "sortino_ratio", _number),
     ("Calmar ratio", "calmar", _number),
-    ("Trades", "trades", _count),
     ("Winning trades", "win_rate", _percent),
     ("Profit factor", "profit_factor", _number),
     ("Time in the market", "exposure", _percent),

@@ -31,7 +31,7 @@ class Bench:
             component.start()
 
     def publish(self, *messages: Message, ts: int | None = None) -> list[Message]:
-        """Publish each message at `ts` (its own `ts` if not given), let all consequences settle, return what was said."""
+        """Publish each message at `ts` (default: its own), let all consequences settle, return what was said."""
         before = len(self.said)
         for message in messages:
             self.clock.now_ns = ts if ts is not None else getattr(message, "ts", self.clock.now_ns)
