@@ -1,0 +1,180 @@
+"""What is known of every order, found by id, symbol, state, parent and group without looking through the others."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from components.order_manager.lifecycle import FINAL_STATES
+from schemas.enums import GroupType, OrderState
+from schemas.orders import Order, OrderStatus
+
+_RELATIVE_TOLERANCE: Final = 1e-9
+"""Quantities that differ by less than this share of the order are equal: 0.1 + 0.2 fills an order for 0.3."""
+
+_NONE: Final[Mapping[str, OrderRecord]] = MappingProxyType({})
+
+
+@dataclass(slots=True, eq=False)
+class OrderRecord:
+    """One order and what became of it.
+
+    `order` holds the terms in force, `asked` the amendments that its broker has not answered yet, oldest first.
+    `average_price` is over all fills, 0.0 before the first. `history` has the published `OrderStatus` of every change,
+    in order: each gives the time, the previous state, the new one and the reason. For a child, `whole_quantity` is its
+    quantity for the whole of its parent, and `parent_quantity` what the parent's was when the child came; both are
+    0.0 for an order that does not follow a parent.
+    """
+
+    order: Order
+    state: OrderState = OrderState.RECEIVED
+    broker: str = ""
+    filled_quantity: float = 0.0
+    average_price: float = 0.0
+    whole_quantity: float = 0.0
+    parent_quantity: float = 0.0
+    fill_ids: set[str] = field(default_factory=set)
+    asked: list[Order] = field(default_factory=list)
+    history: list[OrderStatus] = field(default_factory=list)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing of it works any more."""
+        return self.state in FINAL_STATES
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits here, before any broker has heard of it."""
+        return self.state is OrderState.VALIDATED
+
+    @property
+    def latest_terms(self) -> Order:
+        """The terms asked for last, whether the broker has confirmed them or not."""
+        return self.asked[-1] if self.asked else self.order
+
+    def remainder(self, quantity: float) -> float:
+        """What an order for `quantity` would have left to fill; 0.0 when complete, negative when overfilled."""
+        left = quantity - self.filled_quantity
+        return 0.0 if abs(left) <= _RELATIVE_TOLERANCE * quantity else left
+
+    def add_fill(self, fill_id: str, quantity: float, price: float) -> None:
+        """Count a fill. The average moves by the fill's share of the new total, so equal prices stay exact."""
+        self.fill_ids.add(fill_id)
+        self.filled_quantity += quantity
+        self.average_price += (price - self.average_price) * (quantity / self.filled_quantity)
+
+
+class OrderBook:
+    """All orders that work, and the last `max_completed` that do not; the oldest of those are forgotten first.
+
+    Adding, moving and finding an order cost the same however many there are.
+    """
+
+    def __init__(self, max_completed: int) -> None:
+        self.max_completed = max_completed
+        self.dropped = 0
+        self.active: dict[str, OrderRecord] = {}
+        self.completed: OrderedDict[str, OrderRecord] = OrderedDict()
+        self._by_state: dict[OrderState, dict[str, OrderRecord]] = {state: {} for state in OrderState}
+        self._active_by_symbol: dict[str, dict[str, OrderRecord]] = {}
+        self._completed_by_symbol: dict[str, dict[str, OrderRecord]] = {}
+        self._by_parent: dict[str, dict[str, OrderRecord]] = {}
+        self._by_group: dict[str, dict[str, OrderRecord]] = {}
+
+    def get(self, order_id: str) -> OrderRecord | None:
+        """The order with this id, None when it is not known (any more)."""
+        return self.active.get(order_id) or self.completed.get(order_id)
+
+    def add(self, record: OrderRecord) -> None:
+        """Take in a new order, whose id is not known and whose state is RECEIVED."""
+        order = record.order
+        order_id = order.order_id
+        self.active[order_id] = record
+        self._by_state[record.state][order_id] = record
+        _put(self._active_by_symbol, order.symbol, record)
+        if order.parent_id:
+            _put(self._by_parent, order.parent_id, record)
+        if order.group_id or order.parent_id:
+            _put(self._by_group, exclusion_key(order), record)
+
+    def moved(self, record: OrderRecord, previous: OrderState) -> None:
+        """Note that the order's state was `previous` and is not any more."""
+        state = record.state
+        if state is previous:
+            return
+        order_id = record.order.order_id
+        del self._by_state[previous][order_id]
+        self._by_state[state][order_id] = record
+        if state in FINAL_STATES and previous not in FINAL_STATES:
+            self._complete(record)
+
+    def find(self, symbol: str | None = None, state: OrderState | None = None) -> list[OrderRecord]:
+        """Known orders of `symbol` and in `state`; those that work first, each kind in order of arrival there."""
+        if symbol is None:
+            return list(self._by_state[state].values()) if state else [*self.active.values(), *self.completed.values()]
+        of_symbol = [
+            *self._active_by_symbol.get(symbol, _NONE).values(),
+            *self._completed_by_symbol.get(symbol, _NONE).values(),
+        ]
+        return [record for record in of_symbol if state is None or record.state is state]
+
+    def working(self, symbol: str) -> list[OrderRecord]:
+        """Orders that are not final, of `symbol` or, when it is empty, of all, in order of arrival."""
+        return list((self._active_by_symbol.get(symbol, _NONE) if symbol else self.active).values())
+
+    def children(self, parent_id: str) -> list[OrderRecord]:
+        """Known orders that name this parent, in order of arrival."""
+        return list(self._by_parent.get(parent_id, _NONE).values())
+
+    def siblings(self, record: OrderRecord) -> list[OrderRecord]:
+        """Known orders of which only one may fill, if this one does, in order of arrival; without itself."""
+        members = self._by_group.get(exclusion_key(record.order), _NONE).values()
+        return [member for member in members if member is not record]
+
+    def _complete(self, record: OrderRecord) -> None:
+        order = record.order
+        record.asked.clear()
+        del self.active[order.order_id]
+        _take(self._active_by_symbol, order.symbol, order.order_id)
+        self.completed[order.order_id] = record
+        _put(self._completed_by_symbol, order.symbol, record)
+        if len(self.completed) > self.max_completed:
+            self._forget(self.completed.popitem(last=False)[1])
+
+    def _forget(self, record: OrderRecord) -> None:
+        order = record.order
+        order_id = order.order_id
+        self.dropped += 1
+        del self._by_state[record.state][order_id]
+        _take(self._completed_by_symbol, order.symbol, order_id)
+        if order.parent_id:
+            _take(self._by_parent, order.parent_id, order_id)
+        if order.group_id or order.parent_id:
+            _take(self._by_group, exclusion_key(order), order_id)
+
+
+def exclusion_key(order: Order) -> str:
+    """What the orders share of which only one may fill; empty for an order that excludes no other.
+
+    OCO orders share their group, the children of a bracket (its target and its stop) share their parent.
+    """
+    if order.group_type == GroupType.OCO:
+        return f"group {order.group_id}"
+    return f"parent {order.parent_id}" if order.group_type == GroupType.BRACKET and order.parent_id else ""
+
+
+def _put(index: dict[str, dict[str, OrderRecord]], key: str, record: OrderRecord) -> None:
+    if key:
+        index.setdefault(key, {})[record.order.order_id] = record
+
+
+def _take(index: dict[str, dict[str, OrderRecord]], key: str, order_id: str) -> None:
+    if not key:
+        return
+    members = index[key]
+    del members[order_id]
+    if not members:  # symbols and groups come and go; an empty index must not stay
+        del index[key]

@@ -1,0 +1,110 @@
+"""What a broker says: fills, which are facts, and reports, which the life cycle may refuse."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import msgspec
+
+from components.order_manager.amendments import describe
+from components.order_manager.book import OrderRecord
+from components.order_manager.codes import NoticeCode
+from components.order_manager.journal import Journal
+from components.order_manager.lifecycle import TRANSITIONS, OrderEvent
+from schemas.enums import ReportType
+from schemas.orders import BrokerReport, Fill, Order
+
+_CHANGES: Final = {
+    ReportType.CANCELLED: OrderEvent.CANCELLED,
+    ReportType.EXPIRED: OrderEvent.EXPIRED,
+    ReportType.REJECTED: OrderEvent.REJECTED,
+    ReportType.UNKNOWN: OrderEvent.IN_DOUBT,
+}
+
+
+def book_fill(journal: Journal, record: OrderRecord, fill: Fill) -> bool:
+    """Add a fill to its order and publish that; False when it is a repetition, or cannot be a fill of this order."""
+    if fill.fill_id in record.fill_ids:
+        journal.counts["duplicate_fills"] += 1
+        return False
+    fault = _fault_of(fill, record.order)
+    if fault:
+        journal.refuse(record, NoticeCode.WRONG_FILL, fault)
+        return False
+    before = record.state
+    record.add_fill(fill.fill_id, fill.quantity, fill.price)
+    left = record.remainder(record.order.quantity)
+    event = OrderEvent.LAST_FILL if left <= 0 else OrderEvent.FILL
+    legal = event in TRANSITIONS[before]
+    code, reason = "", ""
+    if left < 0:
+        code = NoticeCode.OVERFILL
+        reason = f"fill {fill.fill_id} makes {record.filled_quantity} filled of {record.order.quantity} ordered"
+    elif record.is_final or not legal:
+        code = NoticeCode.LATE_FILL if legal else NoticeCode.ILLEGAL_TRANSITION
+        reason = f"fill {fill.fill_id} came when the order was {before}"
+    if legal:
+        journal.advance(record, event, code, reason)
+    else:
+        journal.restate(record, code, reason)
+    return True
+
+
+def apply_report(journal: Journal, record: OrderRecord, report: BrokerReport) -> None:
+    """Let a broker's report change the order, or refuse it, and publish which.
+
+    ACCEPTED and TRIGGERED of an order that works already change nothing and are not published again.
+    """
+    kind = report.report
+    if record.is_held:
+        text = f"broker {report.broker} reports {kind}, but the order is held here and was not sent to any broker"
+        journal.refuse(record, NoticeCode.UNEXPECTED_REPLY, text)
+    elif kind in _CHANGES:
+        journal.advance(record, _CHANGES[kind], report.code, report.reason)
+    elif kind == ReportType.REPLACED:
+        _replace_terms(journal, record, report)
+    elif kind in (ReportType.CANCEL_REJECTED, ReportType.REPLACE_REJECTED):
+        if kind == ReportType.REPLACE_REJECTED and record.asked:
+            record.asked.pop(0)
+        journal.refuse(record, report.code or kind, report.reason)
+    else:
+        event = _working_event(record)
+        if TRANSITIONS[record.state].get(event) is not record.state:
+            journal.advance(record, event, report.code, report.reason)
+
+
+def _fault_of(fill: Fill, order: Order) -> str:
+    if fill.symbol != order.symbol or fill.direction != order.direction:
+        ordered = f"{order.direction} {order.symbol}"
+        return f"fill {fill.fill_id} is {fill.direction} {fill.symbol}, but the order is {ordered}; it was not booked"
+    if not (0 < fill.quantity < math.inf and math.isfinite(fill.price)):
+        return f"fill {fill.fill_id} has quantity {fill.quantity} at price {fill.price}; it was not booked"
+    return ""
+
+
+def _replace_terms(journal: Journal, record: OrderRecord, report: BrokerReport) -> None:
+    terms = None if record.is_final else _new_terms(record, report)
+    if terms is None:
+        text = f"broker {report.broker} replaced it, unasked and with quantity {report.quantity}; it is {record.state}"
+        journal.refuse(record, NoticeCode.UNEXPECTED_REPLY, text)
+        return
+    before, record.order = record.order, terms
+    code = NoticeCode.OVERFILL if record.remainder(terms.quantity) < 0 else report.code
+    if not journal.advance(record, _working_event(record), code, report.reason or f"now {describe(terms)}"):
+        record.order = before
+
+
+def _new_terms(record: OrderRecord, report: BrokerReport) -> Order | None:
+    """The amendment that was sent first; for an OCO sibling of an order that filled, what the broker left of it."""
+    by_itself = report.code == NoticeCode.OCO or not record.asked
+    terms = record.order if by_itself else record.asked.pop(0)
+    if report.quantity is None:
+        return None if by_itself else terms
+    return msgspec.structs.replace(terms, quantity=report.quantity) if 0 < report.quantity < math.inf else None
+
+
+def _working_event(record: OrderRecord) -> OrderEvent:
+    if not record.filled_quantity:
+        return OrderEvent.CONFIRMED
+    return OrderEvent.CONFIRMED_PARTIAL if record.remainder(record.order.quantity) > 0 else OrderEvent.LAST_FILL
