@@ -1,0 +1,5 @@
+"""Market data sources."""
+
+from components.data.historical import HistoricalDataHandler
+
+__all__ = ["HistoricalDataHandler"]

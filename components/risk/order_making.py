@@ -1,0 +1,85 @@
+"""Orders on the terms of a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from components.risk.holdings import QUANTITY_DECIMALS
+from schemas import Direction, GroupType, Order, OrderType, Signal
+
+NextId = Callable[[], str]
+
+
+def orders_for(signal: Signal, closing: float, opening: float, next_id: NextId, ts: int) -> list[Order]:
+    """The orders that close `closing` and open `opening` units in the signal's direction, made at `ts` (ns UTC).
+
+    One order for both, unless the signal asks for a bracket: its children must protect no more than what their parent
+    opens, so what closes is then an order of its own.
+    """
+    prices = {OrderType.LIMIT: signal.target_price, OrderType.STOP: signal.stop_loss_price}
+    if _clean(opening) <= 0 or not any(price is not None for price in prices.values()):
+        return _plain(signal, closing + opening, next_id, ts)
+    orders = _plain(signal, closing, next_id, ts)
+    parent = _on_terms(signal, opening, next_id(), ts, is_parent=True)
+    children = [
+        _child(parent, order_type, price, next_id()) for order_type, price in prices.items() if price is not None
+    ]
+    return [*orders, parent, *children]
+
+
+def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: str) -> Order:
+    """A market order that closes a position of `quantity` (negative is short)."""
+    return Order(
+        order_id=order_id,
+        symbol=symbol,
+        direction=Direction.SELL if quantity > 0 else Direction.BUY,
+        quantity=_clean(abs(quantity)),
+        order_type=OrderType.MARKET,
+        ts=ts,
+        reason=reason,
+    )
+
+
+def _plain(signal: Signal, quantity: float, next_id: NextId, ts: int) -> list[Order]:
+    return [_on_terms(signal, quantity, next_id(), ts)] if _clean(quantity) > 0 else []
+
+
+def _on_terms(signal: Signal, quantity: float, order_id: str, ts: int, is_parent: bool = False) -> Order:
+    return Order(
+        order_id=order_id,
+        symbol=signal.symbol,
+        direction=signal.direction,
+        quantity=_clean(quantity),
+        order_type=signal.order_type,
+        ts=ts,
+        limit_price=signal.limit_price,
+        stop_price=signal.stop_price,
+        time_in_force=signal.time_in_force,
+        group_id=order_id if is_parent else "",
+        group_type=GroupType.BRACKET if is_parent else GroupType.NONE,
+        reason=signal.reason,
+    )
+
+
+def _child(parent: Order, order_type: OrderType, price: float, order_id: str) -> Order:
+    """Target (LIMIT) or stop loss (STOP): good till cancelled, whatever the parent's time in force is."""
+    is_target = order_type is OrderType.LIMIT
+    return Order(
+        order_id=order_id,
+        symbol=parent.symbol,
+        direction=parent.direction.opposite,
+        quantity=parent.quantity,
+        order_type=order_type,
+        ts=parent.ts,
+        limit_price=price if is_target else None,
+        stop_price=None if is_target else price,
+        reduce_only=True,
+        group_id=parent.group_id,
+        group_type=GroupType.BRACKET,
+        parent_id=parent.order_id,
+        reason="target" if is_target else "stop loss",
+    )
+
+
+def _clean(quantity: float) -> float:
+    return round(float(quantity), QUANTITY_DECIMALS)

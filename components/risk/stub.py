@@ -1,0 +1,102 @@
+"""The simplest risk manager: it sizes signals and makes orders of them. It has no limits and refuses nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bus.runtime.component import Component, Handler, handles
+from components.risk.holdings import Holdings, Working
+from components.risk.order_making import closing_order, orders_for
+from components.risk.sizing import RiskStubParameters, closing_quantity, opening_quantity
+from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Signal
+
+CLOSE_AT_END: Final = "close_at_end"
+OVERTAKEN: Final = "overtaken by a signal in the other direction"
+
+
+class RiskStub(Component):
+    """Makes orders of signals.
+
+    BUY takes the position from short or flat to long, covering and buying in one order; SELL closes a long position,
+    and opens a short one when `allow_short`. A signal in the direction in which the position is already, or will be
+    when working orders fill, makes no order. One in the other direction cancels working orders that wait for a price,
+    and with a position that it closes, even in part, the target and stop loss that protected it.
+
+    A signal's `quantity` replaces the configured size; a SELL that may not go short sells that much of a long position.
+    After `ClosePositions` signals are ignored.
+    """
+
+    component_type = "risk_manager"
+    Parameters = RiskStubParameters
+    emits = (Order, CancelOrder)
+    quiet = frozenset({Bar})
+
+    parameters: RiskStubParameters
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """Bars are taken only when the equity has to be known."""
+        taken = super().handlers()
+        if self.parameters.percent_of_equity is None:
+            del taken[Bar]
+        return taken
+
+    def reset(self) -> None:
+        """Flat, with the run's initial cash."""
+        self._holdings = Holdings(self.context.run)
+        self._orders_made = 0
+        self._closing = False
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        """Remember the price at which a position is valued."""
+        self._holdings.marks[bar.symbol] = bar.close
+
+    @handles(Fill)
+    def on_fill(self, fill: Fill) -> None:
+        """Keep positions and cash."""
+        self._holdings.fill(fill)
+
+    @handles(OrderStatus)
+    def on_order_status(self, status: OrderStatus) -> None:
+        """Keep the orders that are working."""
+        self._holdings.status(status)
+
+    @handles(Signal)
+    def on_signal(self, signal: Signal) -> None:
+        """Order what is missing to the position that the signal wants."""
+        if self._closing:
+            return
+        working = self._holdings.working(signal.symbol)
+        self._cancel([order for order in working if order.waits_against(signal.direction)])
+        held = self._holdings.expected(signal.symbol, signal.direction) * signal.direction.sign
+        if held > 0:
+            return
+        closing = closing_quantity(signal, -held, self.parameters.allow_short)
+        opening = opening_quantity(signal, self.parameters, self._holdings)
+        if closing > 0:
+            self._cancel([order for order in working if order.protects])
+        for order in orders_for(signal, closing, opening, self._next_id, self.clock.now_ns):
+            self._publish(order)
+
+    @handles(ClosePositions)
+    def on_close_positions(self, _request: ClosePositions) -> None:
+        """Cancel everything, close every position, and open no other."""
+        self._closing = True
+        now = self.clock.now_ns
+        self.emit(CancelOrder("", now, reason=CLOSE_AT_END))
+        for symbol, quantity in sorted(self._holdings.positions.items()):
+            self._publish(closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END))
+
+    def _cancel(self, orders: list[Working]) -> None:
+        for working in orders:
+            if not working.cancelling:
+                working.cancelling = True
+                self.emit(CancelOrder(working.order.order_id, self.clock.now_ns, working.order.symbol, OVERTAKEN))
+
+    def _publish(self, order: Order) -> None:
+        self._holdings.add(order)
+        self.emit(order)
+
+    def _next_id(self) -> str:
+        self._orders_made += 1
+        return f"{self.name}-{self._orders_made}"

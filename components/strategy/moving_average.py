@@ -1,0 +1,111 @@
+"""Two moving averages of the close, and a signal when they cross."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from pydantic import Field, model_validator
+
+from bus.runtime.component import Component, Parameters, handles
+from schemas import Bar, Direction, Signal
+
+CROSSED_ABOVE: Final = "fast average crossed above slow average"
+CROSSED_BELOW: Final = "fast average crossed below slow average"
+
+_UNITS_PER_PRICE: Final = 2.0**60
+"""Prices are summed as whole numbers of 2**-60, because sums of whole numbers are exact.
+
+A sum of floats that adds the newest price and subtracts the oldest keeps a rounding error of every bar that it ever
+saw: it drifts, depends on where the data began, and has averages of equal prices cross by an error in the last digit.
+Multiplying by a power of two is exact, so a float of 0.01 or more loses nothing here.
+"""
+
+
+class MovingAverageCrossoverParameters(Parameters):
+    """`fast` and `slow` are numbers of bars. `symbols` limits the strategy to these (empty: all that there are)."""
+
+    fast: int = Field(default=10, ge=1)
+    slow: int = Field(default=30, ge=2)
+    symbols: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fast_is_shorter(self) -> MovingAverageCrossoverParameters:
+        if self.fast >= self.slow:
+            raise ValueError(f"fast ({self.fast}) must be less than slow ({self.slow}): both are numbers of bars")
+        return self
+
+
+class _Averages:
+    """The last `slow` closes of one symbol, with the sums of the last `fast` and of all of them."""
+
+    __slots__ = ("closes", "fast", "fast_sum", "side", "slow", "slow_sum")
+
+    def __init__(self, fast: int, slow: int) -> None:
+        self.fast = fast
+        self.slow = slow
+        self.closes: deque[int] = deque()
+        self.fast_sum = 0
+        self.slow_sum = 0
+        self.side = 0
+
+    def crossed(self, close: float) -> int:
+        """Take the next close: +1 when the fast average crossed above the slow one, -1 below, else 0."""
+        units = int(close * _UNITS_PER_PRICE)
+        closes = self.closes
+        closes.append(units)
+        self.fast_sum += units
+        self.slow_sum += units
+        count = len(closes)
+        if count > self.fast:
+            self.fast_sum -= closes[-1 - self.fast]
+        if count > self.slow:
+            self.slow_sum -= closes.popleft()
+        elif count < self.slow:
+            return 0
+        # Both averages times fast times slow, so that no division rounds.
+        difference = self.fast_sum * self.slow - self.slow_sum * self.fast
+        if difference > 0:
+            return self._on_side(1)
+        return self._on_side(-1) if difference < 0 else 0
+
+    def _on_side(self, side: int) -> int:
+        """Averages that touch and part on the same side have not crossed, nor have those seen for the first time."""
+        before, self.side = self.side, side
+        return side if before == -side else 0
+
+
+class MovingAverageCrossover(Component):
+    """Signals BUY when the average of the last `fast` closes crosses above that of the last `slow`, SELL when below.
+
+    Says nothing about a symbol until it has seen `slow` bars of it, and then a real cross: the side on which the
+    averages are at first is not one.
+    """
+
+    component_type = "strategy"
+    Parameters = MovingAverageCrossoverParameters
+    emits = (Signal,)
+
+    parameters: MovingAverageCrossoverParameters
+
+    def reset(self) -> None:
+        """Forget all closes."""
+        self._symbols = frozenset(self.parameters.symbols)
+        self._averages: dict[str, _Averages] = {}
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        """Signal if this close makes the averages cross."""
+        averages = self._averages.get(bar.symbol) or self._first_bar_of(bar.symbol)
+        if averages is None:
+            return
+        crossed = averages.crossed(bar.close)
+        if crossed:
+            direction, reason = (Direction.BUY, CROSSED_ABOVE) if crossed > 0 else (Direction.SELL, CROSSED_BELOW)
+            self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close, reason=reason))
+
+    def _first_bar_of(self, symbol: str) -> _Averages | None:
+        if self._symbols and symbol not in self._symbols:
+            return None
+        averages = self._averages[symbol] = _Averages(self.parameters.fast, self.parameters.slow)
+        return averages

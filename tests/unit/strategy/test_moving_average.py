@@ -1,0 +1,138 @@
+"""The crossover strategy against a reference that computes every average anew."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from bus.runtime.clock import Clock
+from bus.runtime.settings import RunContext
+from components.strategy import MovingAverageCrossover
+from components.strategy.moving_average import CROSSED_ABOVE, CROSSED_BELOW
+from schemas import Bar, Direction, Message, Signal
+from schemas.codec import canonical
+from tests.support.bench import Bench
+from tests.support.builders import a_bar
+
+
+def signals_of(closes: list[float], fast: int, slow: int, symbol: str = "AAPL") -> list[Signal]:
+    bench = Bench(MovingAverageCrossover("strategy", {"fast": fast, "slow": slow}))
+    bench.publish(*[a_bar(n, c=close, h=close, low=close, o=close, symbol=symbol) for n, close in enumerate(closes)])
+    return bench.of(Signal)
+
+
+def reference(closes: list[float], fast: int, slow: int) -> list[tuple[int, str]]:
+    """Crosses as (index, direction), by exact averages of each window."""
+    found: list[tuple[int, str]] = []
+    last_side = 0
+    for end in range(slow, len(closes) + 1):
+        fast_average = sum(map(Fraction, closes[end - fast : end])) / fast
+        slow_average = sum(map(Fraction, closes[end - slow : end])) / slow
+        side = (fast_average > slow_average) - (fast_average < slow_average)
+        if side and side == -last_side:
+            found.append((end - 1, "BUY" if side > 0 else "SELL"))
+        last_side = side or last_side
+    return found
+
+
+def indices(signals: list[Signal]) -> list[tuple[int, str]]:
+    return [((signal.ts - a_bar(0).ts) // (a_bar(1).ts - a_bar(0).ts), str(signal.direction)) for signal in signals]
+
+
+def test_it_buys_when_the_fast_average_crosses_above_and_sells_when_below() -> None:
+    signals = signals_of([10, 10, 9, 8, 9, 12, 12, 8, 7], fast=2, slow=3)
+    assert indices(signals) == [(5, "BUY"), (7, "SELL")]
+    assert [signal.reason for signal in signals] == [CROSSED_ABOVE, CROSSED_BELOW]
+
+
+def test_a_signal_carries_the_bars_time_symbol_and_close() -> None:
+    signal = signals_of([10, 9, 8, 9, 12], fast=2, slow=3)[0]
+    assert signal == Signal(a_bar(4).ts, "AAPL", Direction.BUY, 1.0, 12.0, reason=CROSSED_ABOVE)
+    assert canonical(signal) == signal
+    assert type(signal.price) is type(signal.strength) is float
+
+
+def test_nothing_is_said_before_slow_bars_nor_of_the_first_side() -> None:
+    assert signals_of([5, 4, 3, 9, 10, 11], fast=1, slow=5) == []
+    assert signals_of([1, 2, 3, 4, 5, 6, 7], fast=2, slow=3) == []
+
+
+def test_averages_that_touch_and_part_on_the_same_side_have_not_crossed() -> None:
+    assert signals_of([3, 2, 1, 1, 1, 1, 0, 0], fast=1, slow=2) == []
+    assert indices(signals_of([3, 2, 1, 1, 1, 1, 2, 2], fast=1, slow=2)) == [(6, "BUY")]
+
+
+def test_equal_averages_never_cross_by_rounding() -> None:
+    # Running sums of floats see these averages, which are equal at every bar, cross by an error in the last digit.
+    assert signals_of([130.15, 180.28] * 150, fast=2, slow=6) == []
+    assert signals_of([100.1] * 300, fast=10, slow=30) == []
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from([0.1, 0.2, 0.3, 1.1, 99.9, 1e-3, 12345.67]) | st.floats(0.01, 1e6), max_size=60),
+    st.integers(1, 5),
+    st.integers(1, 6),
+)
+def test_crosses_are_those_of_exact_averages(closes: list[float], fast: int, more: int) -> None:
+    assert indices(signals_of(closes, fast, fast + more)) == reference(closes, fast, fast + more)
+
+
+def test_crosses_are_those_of_numpy_on_a_random_walk() -> None:
+    closes = 100 * np.exp(np.cumsum(np.random.default_rng(7).normal(0, 0.01, 5_000)))
+    fast, slow = (np.convolve(closes, np.ones(n) / n, "valid") for n in (10, 30))
+    above = fast[20:] > slow
+    expected = [(int(i) + 30, "BUY" if above[i + 1] else "SELL") for i in np.flatnonzero(above[1:] != above[:-1])]
+    assert len(expected) > 100
+    assert indices(signals_of(closes.tolist(), 10, 30)) == expected
+
+
+def test_what_came_long_ago_leaves_no_trace() -> None:
+    rng = random.Random(3)
+    tail = [round(100 + rng.gauss(0, 0.02), 2) for _ in range(300)]
+    head = [rng.uniform(1e-3, 1e9) for _ in range(20_000)] + [100.0] * 40
+    alone = indices(signals_of(tail, 5, 40))
+    after_head = [(n - len(head), way) for n, way in indices(signals_of(head + tail, 5, 40))]
+    assert [cross for cross in after_head if cross[0] >= alone[0][0]] == alone
+    assert len(alone) > 5
+
+
+def test_symbols_are_followed_apart() -> None:
+    closes = [10, 9, 8, 9, 12]
+    bench = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 3}))
+    for n, close in enumerate(closes):
+        bench.publish(a_bar(n, c=close, symbol="UP"), a_bar(n, c=20 - close, symbol="DOWN"), a_bar(n, symbol="FLAT"))
+    assert [(s.symbol, str(s.direction)) for s in bench.of(Signal)] == [("UP", "BUY"), ("DOWN", "SELL")]
+
+
+def test_symbols_that_are_not_its_own_are_ignored() -> None:
+    bench = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 3, "symbols": ["UP"]}))
+    for n, close in enumerate([10, 9, 8, 9, 12]):
+        bench.publish(a_bar(n, c=close, symbol="UP"), a_bar(n, c=close, symbol="OTHER"))
+    assert [s.symbol for s in bench.of(Signal)] == ["UP"]
+
+
+def test_a_reset_forgets_all_bars() -> None:
+    out: list[Message] = []
+    strategy = MovingAverageCrossover("strategy", {"fast": 2, "slow": 3})
+    strategy.initialize(RunContext(), out.append, Clock())
+    on_bar = strategy.handlers()[Bar]
+    bars = [a_bar(n, c=close) for n, close in enumerate([10, 9, 8, 9, 12])]
+    for _ in range(2):
+        for bar in bars:
+            on_bar(bar)
+        strategy.reset()
+    assert len(out) == 2
+    assert out[0] == out[1]
+
+
+@pytest.mark.parametrize("parameters", [{"fast": 30, "slow": 30}, {"fast": 31}, {"fast": 0}, {"speed": 3}])
+def test_parameters_that_make_no_sense_are_refused(parameters: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match=r"must be less than slow|greater than or equal to 1|Extra inputs"):
+        MovingAverageCrossover("strategy", parameters)
