@@ -41,7 +41,7 @@ clean: ## Remove what make has made; runs/ stays
 
 .venv/installed: .venv/python pyproject.toml
 	@echo "Installing into .venv (once) ..."
-	@$(PIP) install -e .
+	@$(PIP) install -e '.[parquet]'
 	@touch $@
 
 .venv/tox: .venv/python

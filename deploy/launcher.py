@@ -28,7 +28,8 @@ from deploy import __version__
 from deploy.plan import Entry, Plan
 from deploy.processes import ProcessGroup
 from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_json
-from schemas import ClosedTrade, ComponentFailed, Halt, RunCompleted, RunStarted
+from deploy.tables import write_tables
+from schemas import ClosedTrade, ComponentFailed, EquityCurve, Halt, RunCompleted, RunStarted
 from schemas.codec import to_builtins
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
 
@@ -83,7 +84,9 @@ class RunResult:
     digest: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
-    trades: list[dict[str, Any]] = field(default_factory=list)
+    trades: list[ClosedTrade] = field(default_factory=list)
+    curve: list[EquityCurve] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
     ready_s: float = 0.0
     processes: list[dict[str, Any]] = field(default_factory=list)
@@ -109,7 +112,8 @@ class RunResult:
             "orders": self.counts.get("Order", 0),
             "fills": self.counts.get("Fill", 0),
             "statistics": self.statistics,
-            "trades": self.trades,
+            "trades": [to_builtins(trade) for trade in self.trades],
+            "tables": self.tables,
             "elapsed_s": round(self.elapsed_s, 6),
             "ready_s": round(self.ready_s, 6),
             "processes": self.processes,
@@ -127,6 +131,8 @@ def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | Non
     run = _Run(plan, folder, progress, stop or StopRequest())
     with run.stop.listening():
         result = run.execute()
+    if result.status == COMPLETED:
+        result.tables = write_tables(folder.path, result.trades, result.curve)
     folder.update(
         status=result.status,
         digest=result.digest,
@@ -168,7 +174,8 @@ class _Run:
 
     def _conduct(self, bus: LocalBus | WaveBus, result: RunResult) -> None:
         conductor = Conductor(bus, self.plan.wiring, _run_started(self.plan), self._on_progress)
-        bus.tap(ClosedTrade, lambda trade: result.trades.append(to_builtins(trade)))
+        bus.tap(ClosedTrade, result.trades.append)
+        bus.tap(EquityCurve, result.curve.append)
         completed: RunCompleted = conductor.run()
         if isinstance(bus, WaveBus):
             bus.finish()

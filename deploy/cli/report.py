@@ -20,7 +20,7 @@ def print_report(result: RunResult, plan: Plan) -> None:
     console = Console(highlight=False)
     if result.status == COMPLETED:
         console.print(results_table(result, plan))
-        console.print(f"Run folder  {escape(result.run_dir)}", soft_wrap=True)
+        console.print(f"Run folder  {escape(result.run_dir)}  ({', '.join(result.tables)})", soft_wrap=True)
         console.print(f"Digest      {result.digest or 'not computed (capture none)'}", soft_wrap=True)
         console.print(_next_step(result, plan), soft_wrap=True, style="dim")
 
