@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -62,11 +63,10 @@ class ProcessGroup:
             )
         assert popen.stdin is not None
         self.processes.append(Process(entry, token, popen, errors))
-        try:
+        # If it has died already, `check` reports that with its last words.
+        with contextlib.suppress(BrokenPipeError):
             popen.stdin.write(json.dumps(_orders(entry, token, context, addresses)).encode() + b"\n")
             popen.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has died already, which `check` reports with its last words
 
     def check(self) -> None:
         """Raise ComponentError when a process has ended that should not have."""
@@ -93,20 +93,13 @@ class ProcessGroup:
                     break
             deadline = time.monotonic() + timeout_s
         for process in self.processes:
-            if process.popen.stdin is not None:
-                _close_quietly(process.popen.stdin.fileno())
-                process.popen.stdin = None
+            assert process.popen.stdin is not None
+            with contextlib.suppress(OSError):
+                process.popen.stdin.close()
 
 
 def _running(processes: Sequence[Process]) -> list[Process]:
     return [process for process in processes if process.popen.poll() is None]
-
-
-def _close_quietly(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:
-        return
 
 
 def _orders(entry: Entry, token: str, context: RunContext, addresses: tuple[str, str]) -> dict[str, Any]:

@@ -90,6 +90,10 @@ class Children:
 
     def _release(self, child: OrderRecord, quantity: float) -> None:
         order = child.order
+        if child.filled_quantity:
+            text = "a broker filled it while it was held here, so it is not sent any more"
+            self._journal.advance(child, OrderEvent.CANCELLED, NoticeCode.UNEXPECTED_REPLY, text)
+            return
         if order.expire_ts is not None and order.expire_ts <= self._clock.now_ns:
             text = "it expired before its parent filled"
             self._journal.advance(child, OrderEvent.EXPIRED, NoticeCode.CHILD_EXPIRED, text)

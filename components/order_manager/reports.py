@@ -69,7 +69,8 @@ def apply_report(journal: Journal, record: OrderRecord, report: BrokerReport) ->
             record.asked.pop(0)
         journal.refuse(record, report.code or kind, report.reason)
     else:
-        event = _working_event(record)
+        # Of a final order it is refused, whatever was filled: only a fill may complete an order that is over.
+        event = OrderEvent.CONFIRMED if record.is_final else _working_event(record)
         if TRANSITIONS[record.state].get(event) is not record.state:
             journal.advance(record, event, report.code, report.reason)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from bus.runtime.settings import Instrument, RunSettings
-from schemas import Direction, GroupType, OrderState, OrderStatus, OrderType, SubmitCancel
+from schemas import Direction, GroupType, OrderState, OrderStatus, OrderType, SubmitCancel, SubmitOrder
 from tests.support.builders import T0, a_fill, an_order
 from tests.unit.order_manager.support import Desk, a_bracket, a_cancel, a_limit_order, a_report, an_amendment
 
@@ -270,3 +270,12 @@ def test_children_of_one_parent_that_are_no_bracket_all_work():
     desk.publish(fill("entry", 100.0), a_fill(order_id="a", quantity=50.0))
     assert desk.sent()[1:] == [("submit", "a", 50.0), ("submit", "b", 50.0)]
     assert desk.manager.order("b").state is OrderState.ROUTED
+
+
+def test_a_child_that_was_filled_while_it_was_held_is_not_sent_any_more():
+    desk = Desk()
+    desk.publish(*a_bracket(10.0))
+    desk.publish(a_fill("f-1", order_id="target", direction=Direction.SELL, quantity=4.0))
+    desk.publish(a_fill("f-2", order_id="entry", quantity=10.0))
+    assert desk.life("target")[-1] == "CANCELLED:UNEXPECTED_REPLY"
+    assert "target" not in [submit.order.order_id for submit in desk.of(SubmitOrder)]

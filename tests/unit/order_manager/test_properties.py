@@ -221,4 +221,4 @@ class ForgetfulTraffic(AnyTraffic):
 
 @pytest.mark.parametrize("traffic", [RememberedTraffic, ForgetfulTraffic])
 def test_it_holds_for_any_traffic(traffic):
-    run_state_machine_as_test(traffic, settings=settings(max_examples=80, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(traffic, settings=settings(max_examples=300, stateful_step_count=40, deadline=None))

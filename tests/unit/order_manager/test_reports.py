@@ -4,7 +4,7 @@ import pytest
 
 from schemas import Direction, OrderState, OrderStatus, ReportType
 from tests.support.builders import a_fill, an_order
-from tests.unit.order_manager.support import Desk, a_report
+from tests.unit.order_manager.support import Desk, a_bracket, a_report
 
 
 def last(desk: Desk) -> OrderStatus:
@@ -165,3 +165,13 @@ def test_fills_of_binary_fractions_complete_their_order():
     desk = Desk()
     desk.publish(an_order(quantity=0.3), a_fill("f-1", quantity=0.1), a_fill("f-2", quantity=0.2))
     assert desk.life()[-2:] == ["PARTIAL", "FILLED"]
+
+
+def test_an_acceptance_does_not_complete_a_cancelled_order_that_was_filled_while_it_was_held():
+    desk = Desk()
+    desk.publish(*a_bracket(10.0))
+    desk.publish(a_fill("f-1", order_id="target", direction=Direction.SELL, quantity=10.0))
+    desk.publish(a_report(ReportType.CANCELLED, "entry"))
+    assert desk.manager.order("target").state is OrderState.CANCELLED
+    desk.publish(a_report(ReportType.ACCEPTED, "target"))
+    assert desk.manager.order("target").state is OrderState.CANCELLED
