@@ -10,13 +10,16 @@ A file holds a `theme` and a list of `cases`. A case has a `name`, the `rule` th
     submit: {id: a, buy: 100, ...}            `buy` or `sell` a quantity; type MARKET unless given; fields of Order
     cancel: a
     replace: {id: a, limit_price: 99}         what is not given stays as it was submitted
-    ending: true / end: true                  the next timestamp is the last / there are no more data
+    ending: true                              the next timestamp is the last
+    end: true                                 there are no more data
+    report_requested: true                    the run is over
 
 Every step may have `at`, "<day> <time>" (day 0 is 2020-01-02, times are UTC), and market data `symbol` (default
 AAPL). What a fill or report must be is given field by field; what is left out is not looked at.
 
     {fill: a, quantity: 100, price: 102, rule: market_open}    any other field of Fill too
     {report: CANCELLED, order: b, code: OCO}                   any other field of BrokerReport too
+    {ambiguity: broker, bars: 1}                               any other field of AmbiguityReport too
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import yaml
 from bus.runtime.settings import Instrument, RunContext, RunSettings
 from components.broker import BrokerBase, PassthroughBroker, SimulatedBroker
 from schemas import (
+    AmbiguityReport,
     Bar,
     BrokerReport,
     Direction,
@@ -47,12 +51,18 @@ from schemas import (
     SubmitReplace,
     Trade,
 )
+from schemas.validation import validate
 from tests.support.bench import Bench
 from tests.support.builders import DAY_NS, T0
 
 FOLDER = Path(__file__).parent / "bars"
 BROKER = "broker"
-MARKET_DATA = ("bar", "quote", "trade")
+ANSWERS = (Fill, BrokerReport, AmbiguityReport)
+_NAMES: dict[type[Message], dict[str, str]] = {
+    Fill: {"fill": "order_id"},
+    BrokerReport: {"order": "order_id"},
+    AmbiguityReport: {"ambiguity": "broker"},
+}
 
 
 class Input(NamedTuple):
@@ -102,16 +112,13 @@ def run_case(case: dict[str, Any]) -> list[Message]:
     bench = Bench(broker_of(case), context=context_of(case))
     for ts, message in inputs_of(case):
         bench.publish(message, ts=ts)
-    return [m for m in bench.said if isinstance(m, Fill | BrokerReport) or "Report" in type(m).__name__[-6:]]
+    return [message for message in bench.said if isinstance(message, ANSWERS)]
 
 
 def said_of(message: Message, expected: dict[str, Any]) -> dict[str, Any]:
-    """Those of a message's fields that are expected, under the names by which they are expected."""
-    names = {"fill": "order_id", "order": "order_id"}
-    kind = {Fill: "fill", BrokerReport: "order"}.get(type(message))
-    if kind is None or kind not in expected:
-        return msgspec.structs.asdict(message)
-    return {name: _plain(getattr(message, names.get(name, name))) for name in expected}
+    """What the message says where `expected` says something, under the same names."""
+    names = _NAMES[type(message)]
+    return {name: _plain(getattr(message, names.get(name, name), None)) for name in expected}
 
 
 def _plain(value: object) -> object:
@@ -143,6 +150,8 @@ def _message(step: dict[str, Any], ts: int, orders: dict[str, Order]) -> Message
         return SubmitOrder(order, BROKER)
     if "replace" in step:
         terms = {name: _number(value) for name, value in step["replace"].items() if name != "id"}
+        if "expire_at" in terms:
+            terms["expire_ts"] = _time(str(terms.pop("expire_at")))
         return SubmitReplace(msgspec.structs.replace(orders[step["replace"]["id"]], **terms), BROKER, ts)
     if "cancel" in step:
         return SubmitCancel(step["cancel"], BROKER, ts)
@@ -153,24 +162,21 @@ def _message(step: dict[str, Any], ts: int, orders: dict[str, Order]) -> Message
 
 def _order(terms: dict[str, Any], ts: int) -> Order:
     direction = Direction.BUY if "buy" in terms else Direction.SELL
-    values = {name: _number(value) for name, value in terms.items() if name not in ("id", "buy", "sell", "type")}
+    values = {name: value for name, value in terms.items() if name not in ("id", "buy", "sell", "type")}
     if "expire_at" in values:
         values["expire_ts"] = _time(values.pop("expire_at"))
-    return msgspec.convert(
-        {
-            "order_id": terms["id"],
-            "symbol": "AAPL",
-            "direction": direction,
-            "quantity": float(terms[direction.lower()]),
-            "order_type": terms.get("type", OrderType.MARKET),
-            "ts": ts,
-            **values,
-        },
-        _OrderTerms,
-    ).order()
+    named = {
+        "order_id": terms["id"],
+        "direction": direction,
+        "quantity": terms[direction.lower()],
+        "order_type": terms.get("type", OrderType.MARKET),
+    }
+    order = validate(Order, {"symbol": "AAPL", "ts": ts, **named, **values})
+    assert isinstance(order, Order)
+    return order
 
 
-def _number(value: object) -> object:
+def _number(value: object) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -181,11 +187,13 @@ def _time(at: str) -> int:
     return T0 + int(day) * DAY_NS + round((hours * 3600 + minutes * 60 + seconds) * 1e9)
 
 
-_OrderTerms = msgspec.defstruct(
-    "_OrderTerms",
-    [
-        (f.name, f.type) if f.default is msgspec.NODEFAULT else (f.name, f.type, f.default)
-        for f in msgspec.structs.fields(Order)
-    ],
-    namespace={"order": lambda self: Order(**msgspec.structs.asdict(self))},
-)
+def listing() -> str:
+    """The cases by theme, as docs/execution-rules.md lists them."""
+    lines: list[str] = []
+    theme = ""
+    for case in load_cases():
+        if case["theme"] != theme:
+            theme = case["theme"]
+            lines += ["", f"### {theme}", ""]
+        lines.append(f"- {case['name']}")
+    return "\n".join(lines).strip()

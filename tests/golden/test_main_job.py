@@ -49,7 +49,7 @@ def test_the_money_is_right_to_the_cent(run):
 def test_orders_end_filled_or_cancelled_and_nothing_else(run):
     _, messages = run
     last = {m.order_id: m.state for m in messages if isinstance(m, OrderStatus)}
-    cancelled = {order_id: OrderState.CANCELLED for order_id in EXPECTED["cancelled"]}
+    cancelled = dict.fromkeys(EXPECTED["cancelled"], OrderState.CANCELLED)
     filled = {row["order_id"]: OrderState.FILLED for row in EXPECTED["fills"]}
     assert last == {**filled, **cancelled}
 

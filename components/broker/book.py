@@ -1,0 +1,163 @@
+"""The working orders of one symbol, found by the price at which they could do something.
+
+Every order that waits for a price waits for it to fall to a level or to rise to one. Two sorted lists hold them by that
+level, so that a bar looks at no order that its range does not reach: far-away orders cost it nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bus.runtime.settings import Instrument
+from components.broker.market import Market
+from components.broker.working import Filed, Working
+from schemas import Bar, Order, OrderType, Quote, Trade
+
+_BY_LIMIT = frozenset({OrderType.LIMIT})
+_BY_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+_BY_TOUCH = frozenset({OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED})
+
+ARRIVE, CANCEL, REPLACE, EXPIRE = range(4)
+REQUESTS = frozenset({CANCEL, REPLACE})
+
+
+class Action(NamedTuple):
+    """Something that happens to an order at a time (ns UTC), such as its arrival. Sorted by time, then number."""
+
+    ts: int
+    number: int
+    what: int
+    order: Working
+    amended: Order | None = None
+    reason: str = ""
+
+
+class Book:
+    """Working orders of a symbol, its actions to come, and what was last seen of its market."""
+
+    __slots__ = (
+        "_falls",
+        "_rises",
+        "agenda",
+        "at_close",
+        "instrument",
+        "interval",
+        "last",
+        "last_ts",
+        "market",
+        "previous_ts",
+        "quoted",
+        "restless",
+        "ticks",
+    )
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.restless: dict[str, Working] = {}
+        """Orders that every bar must look at, by id: market, market-on-open and trailing stop orders."""
+        self.at_close: dict[str, Working] = {}
+        """Market-on-close orders, by id."""
+        self.agenda: list[Action] = []
+        """A heap."""
+        self.last: Bar | Quote | Trade | None = None
+        """The record that orders last met, or would have met."""
+        self.market: Market | None = None
+        """What was made of `last`, with what is left of its budget; None when no order has met it."""
+        self.last_ts = 0
+        self.previous_ts = 0
+        """When `last`, and the record before it, were seen (ns UTC); 0 for never."""
+        self.interval = 0
+        """The shortest time between two bars so far, taken for the length of a bar; 0 while not known."""
+        self.ticks = False
+        """Whether the symbol has quotes or trades, which go before bars."""
+        self.quoted = False
+        """Whether it has quotes, which go before trades."""
+        self._falls: list[Filed] = []
+        self._rises: list[Filed] = []
+
+    def observe(self, record: Bar | Quote | Trade) -> None:
+        """Remember what the market did last, and learn the length of bars."""
+        ts = record.ts
+        gap = ts - self.last_ts
+        if 0 < gap < self.interval or (not self.interval and self.last_ts):
+            self.interval = gap
+        self.previous_ts = self.last_ts
+        self.last_ts = ts
+        self.last = record
+        self.market = None
+
+    def is_idle(self, low: float, high: float, ts: int) -> bool:
+        """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
+        return not (
+            self.restless
+            or self.at_close
+            or (self._falls and -self._falls[0][0] >= low)
+            or (self._rises and self._rises[0][0] <= high)
+            or (self.agenda and self.agenda[0].ts <= ts)
+        )
+
+    def place(self, order: Working) -> None:
+        """File an order by what it works as now."""
+        assert order.filed is None, "an order is filed once"
+        if order.kind is OrderType.MARKET_ON_CLOSE:
+            self.at_close[order.order.order_id] = order
+        elif (level := _level(order)) is None:
+            self.restless[order.order.order_id] = order
+        else:
+            falling = _waits_for_a_fall(order)
+            order.filed = (-level if falling else level, order.number, order)
+            insort(self._falls if falling else self._rises, order.filed)
+
+    def remove(self, order: Working) -> None:
+        """Take an order out; one that is not filed anywhere is let be."""
+        self.restless.pop(order.order.order_id, None)
+        self.at_close.pop(order.order.order_id, None)
+        if order.filed is not None:
+            index = self._falls if _waits_for_a_fall(order) else self._rises
+            del index[bisect_left(index, order.filed)]
+            order.filed = None
+
+    def reached(self, low: float, high: float) -> Iterator[Working]:
+        """Orders that wait for a price in this range, or one beyond it, then those that wait for none."""
+        yield from _up_to(self._falls, -low)
+        yield from _up_to(self._rises, high)
+        yield from self.restless.values()
+        yield from self.at_close.values()
+
+    def schedule(self, action: Action) -> None:
+        """Put an action on the agenda."""
+        heapq.heappush(self.agenda, action)
+
+    def due(self, ts: int, arrivals: bool) -> list[Action]:
+        """Take what is due at `ts` (ns UTC) or before from the agenda, in order; with or without the arrivals."""
+        actions: list[Action] = []
+        kept: list[Action] = []
+        while self.agenda and self.agenda[0].ts <= ts:
+            action = heapq.heappop(self.agenda)
+            (actions if arrivals or action.what != ARRIVE else kept).append(action)
+        for action in kept:
+            heapq.heappush(self.agenda, action)
+        return actions
+
+
+def _up_to(index: list[Filed], bound: float) -> Iterator[Working]:
+    for level, _, order in index:
+        if level > bound:
+            return
+        yield order
+
+
+def _level(order: Working) -> float | None:
+    """The price that the order waits for, None if it does not wait for a price of its own."""
+    if order.kind in _BY_LIMIT:
+        return order.order.limit_price
+    if order.kind in _BY_STOP or order.kind in _BY_TOUCH:
+        return order.stop
+    return None
+
+
+def _waits_for_a_fall(order: Working) -> bool:
+    return order.buys != (order.kind in _BY_STOP)

@@ -1,0 +1,92 @@
+"""The venue's market data: what each record does to the orders."""
+
+from __future__ import annotations
+
+import heapq
+
+from components.broker.book import EXPIRE, Book
+from components.broker.market import tick_market
+from components.broker.matching import match_at_end
+from components.broker.requests import perform
+from components.broker.venue import Venue
+from schemas import Bar, Quote, Trade
+
+
+def on_bar(venue: Venue, bar: Bar) -> None:
+    """Orders meet a bar, unless the symbol has ticks."""
+    ts = bar.ts
+    _wake(venue, ts, bar.symbol)
+    book = venue.desk.books.get(bar.symbol) or venue.desk.book(bar.symbol)
+    if book.ticks:
+        return
+    if book.at_close:
+        _close_session(venue, book, ts)
+    book.observe(bar)
+    if book.is_idle(bar.low, bar.high, ts):
+        return
+    actions = book.due(ts - 1, arrivals=True)
+    if venue.before_walk is not None:
+        venue.before_walk(book, bar, actions)
+    venue.walk(book, venue.market(book)).run(actions, bar.low, bar.high)
+    for action in book.due(ts, arrivals=False):
+        perform(venue.desk, action)
+
+
+def on_quote(venue: Venue, quote: Quote) -> None:
+    """Orders meet a quote."""
+    book = venue.desk.book(quote.symbol)
+    book.quoted = True
+    _on_tick(venue, book, quote, quote.bid, quote.ask)
+
+
+def on_trade(venue: Venue, trade: Trade) -> None:
+    """Orders meet a trade; of a symbol with quotes only resting limit orders do, the others meet quotes."""
+    book = venue.desk.book(trade.symbol)
+    if not book.quoted:
+        _on_tick(venue, book, trade, trade.price, trade.price)
+        return
+    _wake(venue, trade.ts, trade.symbol)
+    market = tick_market(trade, capped=venue.settings.max_volume_pct is not None)
+    venue.walk(book, market).run_limits(trade.price)
+
+
+def end_of_data(venue: Venue) -> None:
+    """There are no more data: what is on its way arrives at once, and orders on the close fill."""
+    venue.ended = True
+    for book in list(venue.desk.books.values()):
+        for action in book.due(max((a.ts for a in book.agenda), default=0), arrivals=False):
+            if action.what != EXPIRE:
+                perform(venue.desk, action)
+        _fill_on_close(venue, book)
+
+
+def _on_tick(venue: Venue, book: Book, tick: Quote | Trade, low: float, high: float) -> None:
+    _wake(venue, tick.ts, tick.symbol)
+    book.ticks = True
+    if book.at_close:
+        _close_session(venue, book, tick.ts)
+    book.observe(tick)
+    if not book.is_idle(low, high, tick.ts):
+        venue.walk(book, venue.market(book)).run(book.due(tick.ts, arrivals=True), low, high)
+
+
+def _wake(venue: Venue, ts: int, symbol: str) -> None:
+    """Time has come to `ts`: what was due before it is done. The symbol's own agenda is left to its walk."""
+    venue.data_ts = ts
+    wake_ups = venue.desk.wake_ups
+    while wake_ups and wake_ups[0][0] < ts:
+        _, other = heapq.heappop(wake_ups)
+        if other != symbol:
+            for action in venue.desk.book(other).due(ts - 1, arrivals=False):
+                perform(venue.desk, action)
+
+
+def _close_session(venue: Venue, book: Book, ts: int) -> None:
+    """Fill orders on the close if `ts` is in a new session: only now it is known which record ended the old."""
+    if venue.settings.session_end(book.last_ts) < ts:
+        _fill_on_close(venue, book)
+
+
+def _fill_on_close(venue: Venue, book: Book) -> None:
+    for order in list(book.at_close.values()):
+        match_at_end(venue.desk, venue.market(book), order, "market_on_close")

@@ -1,0 +1,132 @@
+"""What a fill costs, and the message that says so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from bus.runtime.settings import Instrument
+from components.broker.market import Market
+from components.broker.pricing import Event
+from components.broker.working import Working, tidy
+from schemas import Bar, Direction, FeeLine, Fill, Liquidity
+
+
+class Slippage(Protocol):
+    """What is needed of a slippage model."""
+
+    def apply_slippage(self, price: float, direction: Direction, quantity: float, *, bar: Bar | None) -> float:
+        """The price after slippage."""
+
+
+class Commission(Protocol):
+    """What is needed of a commission model."""
+
+    def fees(
+        self,
+        fill_price: float,
+        quantity: float,
+        direction: Direction,
+        order_id: str,
+        liquidity: Liquidity,
+        ts: int,
+        multiplier: float,
+    ) -> tuple[FeeLine, ...]:
+        """The fee lines of a fill."""
+
+    def forget(self, order_id: str) -> None:
+        """The order is final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What makes a fill dearer than the market's price. `within_bar` keeps slippage inside the bar's range."""
+
+    slippage: Slippage
+    commission: Commission
+    within_bar: bool = False
+
+
+class _NoSlippage:
+    def apply_slippage(self, price: float, _direction: Direction, _quantity: float, *, bar: Bar | None) -> float:  # noqa: ARG002
+        return price
+
+
+class _NoCommission:
+    def fees(self, *_fill: object) -> tuple[FeeLine, ...]:
+        return ()
+
+    def forget(self, order_id: str) -> None:
+        """There is nothing to forget."""
+
+
+FREE = Costs(_NoSlippage(), _NoCommission())
+"""No costs at all."""
+
+
+class FillWriter:
+    """Prices fills and numbers them: `<broker>-1`, `<broker>-2`, and so on."""
+
+    def __init__(self, broker: str, costs: Costs) -> None:
+        self._broker = broker
+        self._costs = costs
+        self._count = 0
+
+    def write(
+        self, order: Working, event: Event, quantity: float, market: Market, instrument: Instrument, now: int
+    ) -> Fill:
+        """Take `quantity` from the market's budget and describe it. `order.leaves` is what is left after it."""
+        terms, side = order.order, market.side(order.buys)
+        before = side.budget.left
+        side.budget.take(quantity)
+        price = self._price(order, event, quantity, market.bar, instrument.tick_size)
+        fees = self._costs.commission.fees(
+            price, quantity, terms.direction, terms.order_id, event.liquidity, now, instrument.multiplier
+        )
+        self._count += 1
+        return Fill(
+            fill_id=f"{self._broker}-{self._count}",
+            order_id=terms.order_id,
+            symbol=terms.symbol,
+            direction=terms.direction,
+            quantity=quantity,
+            price=price,
+            commission=math.fsum(line.amount for line in fees),
+            ts=now,
+            broker=self._broker,
+            rule=event.rule,
+            reference_price=event.price,
+            slippage=tidy(order.sign * (price - event.price)),
+            bar_ts=market.ts,
+            leaves_quantity=order.leaves,
+            liquidity=event.liquidity,
+            budget_before=before,
+            budget_after=side.budget.left,
+            fees=fees,
+        )
+
+    def forget(self, order: Working) -> None:
+        """The order is final: its costs need not be remembered."""
+        self._costs.commission.forget(order.order.order_id)
+
+    def _price(self, order: Working, event: Event, quantity: float, bar: Bar | None, tick_size: float) -> float:
+        """The market's price with slippage, inside the bar if so configured, on a tick, and never beyond the limit."""
+        price = event.price
+        if event.liquidity is Liquidity.TAKER:
+            price = self._costs.slippage.apply_slippage(price, order.order.direction, quantity, bar=bar)
+            if self._costs.within_bar and bar is not None:
+                price = min(max(price, bar.low), bar.high)
+            price = round_against(price, tick_size, order.sign)
+        limit = order.order.limit_price
+        if limit is not None and order.sign * (price - limit) > 0:
+            return limit
+        return price
+
+
+def round_against(price: float, tick_size: float, sign: int) -> float:
+    """The next price on a tick that is not better for the trader: up for a buy (`sign` +1), down for a sell (-1)."""
+    if tick_size == 0:
+        return price
+    ticks = price / tick_size
+    return tidy((math.ceil(ticks - 1e-6) if sign > 0 else math.floor(ticks + 1e-6)) * tick_size)

@@ -1,0 +1,94 @@
+"""The venue's way in: orders, cancels and amendments, which take effect when they have reached the market.
+
+Which data an order may meet follows from time alone. An order that reaches the market at time A meets bars that close
+after A (never the one whose close it has seen) and ticks at A or later. If A lies inside a bar, the order meets only
+the rest of that bar's path. Cancels and amendments likewise do not reach back: if other symbols' data of this very
+time has been seen, and this symbol's not yet, they take effect after it.
+"""
+
+from __future__ import annotations
+
+from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE
+from components.broker.market import latest_market, price_market
+from components.broker.matching import AUCTIONS, match_at_end
+from components.broker.requests import amend, cancel, refuse
+from components.broker.venue import Venue
+from components.broker.working import Working
+from components.models.latency import Kind
+from schemas import Order, OrderType, ReportType
+
+
+def submit(venue: Venue, order: Order) -> None:
+    """Work an order. One whose id is known already is a repeat and changes nothing."""
+    working = venue.desk.enter(order)
+    if working is None:
+        return
+    if working.expire_ts is not None:
+        venue.desk.schedule(working.expire_ts, EXPIRE, working)
+    venue.has_auctions = venue.has_auctions or order.order_type in AUCTIONS
+    if venue.ended and order.order_type is OrderType.MARKET:
+        _fill_at_last_price(venue, working)
+    else:
+        _send(venue, working)
+
+
+def submit_at(venue: Venue, order: Order, price: float) -> None:
+    """Fill an order at once and in full at a price that the caller names; costs apply."""
+    working = venue.desk.enter(order)
+    if working is not None:
+        match_at_end(venue.desk, price_market(venue.now, price, price), working, "given_price")
+
+
+def request_cancel(venue: Venue, order_id: str, reason: str) -> None:
+    """Cancel an order, now or when the request has reached the market."""
+    order = venue.desk.orders.get(order_id)
+    if order is None:
+        refuse(venue.desk, order_id, ReportType.CANCEL_REJECTED)
+        return
+    ts = _effective(venue, order, "cancel")
+    if ts is None:
+        cancel(venue.desk, order_id, reason)
+    else:
+        venue.desk.schedule(ts, CANCEL, order, reason=reason)
+
+
+def request_replace(venue: Venue, amended: Order) -> None:
+    """Put new terms in place of an order's, now or when the request has reached the market."""
+    order = venue.desk.orders.get(amended.order_id)
+    if order is None:
+        refuse(venue.desk, amended.order_id, ReportType.REPLACE_REJECTED)
+        return
+    ts = _effective(venue, order, "amend")
+    if ts is None:
+        amend(venue.desk, amended)
+    else:
+        venue.desk.schedule(ts, REPLACE, order, amended)
+
+
+def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
+    """When a request takes effect (ns UTC), None for at once. It never overtakes its order."""
+    now = venue.now
+    ts = max(now + venue.settings.delay_ns(kind), order.arrival_ts)
+    at_once = ts <= now and venue.is_current(venue.desk.book(order.order.symbol))
+    return None if at_once or venue.ended else ts
+
+
+def _send(venue: Venue, order: Working) -> None:
+    delay = venue.settings.delay_ns("order")
+    order.arrival_ts = venue.now + delay
+    book = venue.desk.book(order.order.symbol)
+    if venue.settings.terms.fill_price == "latest" and not delay and book.last is not None:
+        venue.walk(book, latest_market(venue.market(book))).meet(order)
+    if order.alive:
+        venue.desk.schedule(order.arrival_ts, ARRIVE, order)
+
+
+def _fill_at_last_price(venue: Venue, order: Working) -> None:
+    book = venue.desk.book(order.order.symbol)
+    if book.last is None:
+        reason = f"{order.order.symbol} has had no price in this run"
+        venue.desk.end(order, ReportType.REJECTED, "NO_PRICE", reason)
+        return
+    last = venue.market(book)
+    market = price_market(last.ts, last.buy.path.end, last.sell.path.end, last.bar)
+    match_at_end(venue.desk, market, order, "last_close")

@@ -1,0 +1,111 @@
+"""What orders are matched against at one moment: a bar, a quote, a trade, or the latest price."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from components.broker.path import Path, PathStyle, Place, bar_path, flat_path
+from components.broker.working import tidy
+from schemas import Bar, Quote, Trade
+
+Where = Literal["bar", "quote", "trade", "latest"]
+
+
+@dataclass(slots=True)
+class Budget:
+    """Units still to be had; None: as many as one likes."""
+
+    left: float | None
+
+    def offer(self, wanted: float) -> float:
+        """How much of `wanted` there is."""
+        return wanted if self.left is None else min(wanted, self.left)
+
+    def take(self, quantity: float) -> None:
+        """Use up some of what is left."""
+        if self.left is not None:
+            self.left = tidy(self.left - quantity)
+
+
+class Side(NamedTuple):
+    """What buyers, or sellers, meet: a price path, and the units still to be had."""
+
+    path: Path
+    budget: Budget
+
+
+@dataclass(slots=True)
+class Market:
+    """One record of market data, as orders see it.
+
+    `buy` and `sell` have the same budget where both directions share one. `opens` and `closes` say
+    whether this is the first, or the last, bar of a session; they are worked out only when an order asks for it.
+    """
+
+    ts: int
+    where: Where
+    buy: Side
+    sell: Side
+    bar: Bar | None = None
+    opens: bool = False
+    closes: bool = False
+
+    def side(self, buys: bool) -> Side:
+        """The side that an order meets."""
+        return self.buy if buys else self.sell
+
+    def place(self, buys: bool, position: float) -> Place:
+        """Where an order is on its side's path."""
+        return self.side(buys).path.at(position)
+
+    def moment(self, position: float) -> str:
+        """How rules call a place at which an order meets the market without having waited for a price."""
+        if self.where != "bar":
+            return self.where
+        return "arrival" if position > 0 else "open"
+
+    @property
+    def untraded(self) -> bool:
+        """A bar without volume, where volume counts: nobody traded, so nothing triggers and nothing fills."""
+        return self.bar is not None and self.bar.volume <= 0 and self.buy.budget.left is not None
+
+
+def bar_market(bar: Bar, style: PathStyle, max_volume_pct: float | None, lot_size: float) -> Market:
+    """A bar with its one budget for both directions."""
+    side = Side(bar_path(bar, style), Budget(volume_budget(bar.volume, max_volume_pct, lot_size)))
+    return Market(bar.ts, "bar", side, side, bar)
+
+
+def tick_market(tick: Quote | Trade, capped: bool) -> Market:
+    """A quote: buyers meet the ask, sellers the bid, each for what is shown. A trade: both meet it and share it."""
+    if isinstance(tick, Quote):
+        buy = Side(flat_path(tick.ask), Budget(tick.ask_quantity if capped else None))
+        sell = Side(flat_path(tick.bid), Budget(tick.bid_quantity if capped else None))
+        return Market(tick.ts, "quote", buy, sell)
+    side = Side(flat_path(tick.price), Budget(tick.quantity if capped else None))
+    return Market(tick.ts, "trade", side, side)
+
+
+def latest_market(market: Market) -> Market:
+    """The end of `market`, with the same budgets: what an order meets that comes just after it."""
+    buy = Side(flat_path(market.buy.path.end), market.buy.budget)
+    sell = Side(flat_path(market.sell.path.end), market.sell.budget)
+    return Market(market.ts, "latest", buy, sell, market.bar)
+
+
+def price_market(ts: int, buy: float, sell: float, bar: Bar | None = None) -> Market:
+    """A price for buyers and one for sellers, for any quantity."""
+    return Market(ts, "latest", Side(flat_path(buy), Budget(None)), Side(flat_path(sell), Budget(None)), bar)
+
+
+def volume_budget(volume: float, max_volume_pct: float | None, lot_size: float) -> float | None:
+    """Units of a bar's volume that all orders together may take: whole lots, or whole units where there is no lot size.
+
+    None without a cap. An instrument that trades in fractions of a unit says so by its lot size.
+    """
+    if max_volume_pct is None:
+        return None
+    lot = lot_size or 1.0
+    return tidy(math.floor(volume * max_volume_pct / lot + 1e-9) * lot)

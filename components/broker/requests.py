@@ -1,0 +1,87 @@
+"""Cancels and amendments of working orders: carried out, or refused with the reason."""
+
+from __future__ import annotations
+
+from components.broker.book import CANCEL, EXPIRE, REPLACE, REQUESTS, Action
+from components.broker.desk import Desk, resize
+from components.broker.working import Working
+from schemas import Order, ReportType
+
+
+def perform(desk: Desk, action: Action) -> None:
+    """Do what was scheduled. A cancel or amendment that comes too late is refused, an expiry is let be."""
+    order = action.order
+    desk.in_flight -= action.what in REQUESTS
+    if action.what == CANCEL:
+        cancel(desk, order.order.order_id, action.reason)
+    elif action.what == REPLACE and action.amended is not None:
+        amend(desk, action.amended)
+    elif order.alive and order.expire_ts == action.ts:
+        desk.end(order, ReportType.EXPIRED, order.order.time_in_force.value, "its time in force is over")
+
+
+def cancel(desk: Desk, order_id: str, reason: str) -> None:
+    """End an order on request, or say why not."""
+    order = desk.orders.get(order_id)
+    if order is None:
+        refuse(desk, order_id, ReportType.CANCEL_REJECTED)
+    else:
+        desk.end(order, ReportType.CANCELLED, "", reason)
+
+
+def amend(desk: Desk, amended: Order) -> None:
+    """Put new terms in place of the old, or say why not.
+
+    Time priority is kept only when no price changes and the quantity does not grow. A trigger that was touched stays
+    touched.
+    """
+    order = desk.orders.get(amended.order_id)
+    if order is None:
+        refuse(desk, amended.order_id, ReportType.REPLACE_REJECTED)
+    elif fault := _fault(order, amended):
+        desk.report(amended.order_id, ReportType.REPLACE_REJECTED, *fault)
+    else:
+        _put_terms(desk, order, amended)
+        desk.report(amended.order_id, ReportType.REPLACED, quantity=amended.quantity)
+
+
+def refuse(desk: Desk, order_id: str, report: ReportType) -> None:
+    """Refuse to cancel or amend an order that does not work here, or not any more."""
+    state = desk.final.get(order_id)
+    if state is None:
+        desk.report(order_id, report, "UNKNOWN_ORDER", f"there is no order {order_id!r} here")
+    else:
+        desk.report(order_id, report, "FINAL_ORDER", f"order {order_id!r} is {state} already")
+
+
+def _fault(order: Working, amended: Order) -> tuple[str, str] | None:
+    old = order.order
+    if (old.symbol, old.direction, old.order_type) != (amended.symbol, amended.direction, amended.order_type):
+        return "NOT_AMENDABLE", "symbol, direction and order type cannot be amended; cancel the order and send another"
+    if amended.quantity <= order.filled:
+        return "BELOW_FILLED", f"quantity {amended.quantity:g} is not above the {order.filled:g} that have filled"
+    return None
+
+
+def _put_terms(desk: Desk, order: Working, amended: Order) -> None:
+    old, book = order.order, desk.book(order.order.symbol)
+    book.remove(order)
+    same_prices = (old.limit_price, old.stop_price) == (amended.limit_price, amended.stop_price)
+    if not same_prices:
+        order.version += 1
+    if not same_prices or amended.quantity > order.quantity:
+        order.number = next(desk.numbers)
+    order.rested = order.rested and old.limit_price == amended.limit_price
+    if old.stop_price != amended.stop_price:
+        order.stop = amended.stop_price
+    order.order = amended
+    resize(order, amended.quantity)
+    if order.arrived:
+        book.place(order)
+    _renew_expiry(desk, order, amended)
+
+
+def _renew_expiry(desk: Desk, order: Working, amended: Order) -> None:
+    if amended.expire_ts is not None and amended.expire_ts != order.expire_ts:
+        order.expire_ts = amended.expire_ts
+        desk.schedule(amended.expire_ts, EXPIRE, order)

@@ -1,0 +1,170 @@
+"""The simulated broker: matches orders against bars, quotes and trades. Rules: docs/execution-rules.md."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from bus.runtime.component import Handler, handles
+from bus.runtime.settings import StrictModel
+from components.broker import feed, gateway
+from components.broker.ambiguity import Ambiguity
+from components.broker.base import BrokerBase, BrokerParameters
+from components.broker.desk import Desk
+from components.broker.fills import Costs, FillWriter
+from components.broker.path import PathStyle
+from components.broker.pricing import FillPrice, Terms
+from components.broker.session import SessionConfig, make_session
+from components.broker.venue import MatchSettings, Venue
+from components.models.commission import CommissionConfig, make_commission
+from components.models.latency import LatencyConfig, make_latency
+from components.models.slippage import SlippageConfig, make_slippage
+from schemas import (
+    AmbiguityReport,
+    Bar,
+    BrokerReport,
+    EndOfStream,
+    Fill,
+    Message,
+    Order,
+    OrderState,
+    Quote,
+    ReportRequested,
+    StreamEnding,
+    Trade,
+)
+
+_MARKET_DATA: frozenset[type[Message]] = frozenset({Bar, Quote, Trade})
+
+
+class IntrabarConfig(StrictModel):
+    """The path inside a bar: open, high, low, close; or low before high; or the extreme nearer to the open first.
+
+    With `report_ambiguity` the broker also counts what would have been different on the other path.
+    """
+
+    path: PathStyle = "adaptive"
+    report_ambiguity: bool = False
+
+
+class SimulatedBrokerParameters(BrokerParameters):
+    """How orders are filled, and what it costs.
+
+    `fill_price` says how market orders are priced. `limit_touch`: whether a bar that only touches a limit fills it, or
+    must trade through it. `max_volume_pct` is the fraction of a bar's volume that all orders in its symbol together
+    may take; null for no cap. `slippage_within_bar` keeps slippage inside the bar's range.
+    """
+
+    fill_price: FillPrice = "next_open"
+    limit_touch: Literal["touch", "through"] = "touch"
+    intrabar: IntrabarConfig = IntrabarConfig()
+    max_volume_pct: float | None = Field(default=0.1, gt=0, le=1)
+    slippage: SlippageConfig = SlippageConfig()
+    slippage_within_bar: bool = False
+    commission: CommissionConfig = CommissionConfig()
+    latency: LatencyConfig = LatencyConfig()
+    session: SessionConfig = SessionConfig()
+
+
+class SimulatedBroker(BrokerBase):
+    """Fills orders from market data, with slippage, commission, limited volume and latency as configured."""
+
+    emits: ClassVar[tuple[type[Message], ...]] = (Fill, BrokerReport, AmbiguityReport)
+    Parameters = SimulatedBrokerParameters
+    parameters: SimulatedBrokerParameters
+
+    def reset(self) -> None:
+        """Forget all orders, positions and market data; models have learnt nothing."""
+        parameters = self.parameters
+        self._slippage = make_slippage(parameters.slippage)
+        commission = make_commission(parameters.commission)
+        writer = FillWriter(self.name, Costs(self._slippage, commission, parameters.slippage_within_bar))
+        desk = Desk(self.name, self.clock, self.emit, writer, self.context.run.instrument)
+        rng = Random(f"{self.context.run.seed}/{self.name}")  # noqa: S311 - a seeded simulation
+        self._venue = Venue(desk, self.clock, _settings(parameters, rng))
+        self._ambiguity = Ambiguity(self._venue.settings, self._slippage, parameters.slippage_within_bar)
+        if parameters.intrabar.report_ambiguity:
+            self._venue.before_walk = lambda *bar: self._ambiguity.compare(desk, self.clock, *bar)
+        self._ended: set[str] = set()
+        self.quiet = _MARKET_DATA
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        """Match orders against a bar, then let models learn from it."""
+        feed.on_bar(self._venue, bar)
+        if self._slippage.learns:
+            self._slippage.on_bar(bar)
+        if not self.quiet:
+            self._set_quiet()
+
+    @handles(Quote)
+    def on_quote(self, quote: Quote) -> None:
+        """Match orders against a quote."""
+        feed.on_quote(self._venue, quote)
+        if not self.quiet:
+            self._set_quiet()
+
+    @handles(Trade)
+    def on_trade(self, trade: Trade) -> None:
+        """Match orders against a trade."""
+        feed.on_trade(self._venue, trade)
+        if not self.quiet:
+            self._set_quiet()
+
+    @handles(StreamEnding, EndOfStream)
+    def on_end(self, message: StreamEnding | EndOfStream) -> None:
+        """A source's next timestamp is its last, or it has ended: see `Venue.ending` and `Venue.ended`."""
+        if isinstance(message, StreamEnding):
+            self._venue.ending = True
+            return
+        self._ended.add(message.source)
+        if self._ended.issuperset(self.context.sources):
+            feed.end_of_data(self._venue)
+
+    @handles(ReportRequested)
+    def on_report_requested(self, _request: ReportRequested) -> None:
+        """Publish how much depends on the path inside bars."""
+        self.emit(self._ambiguity.report(self.name, self.clock.now_ns))
+
+    def handlers(self) -> dict[type[Message], Handler]:
+        """As of every component; nobody is asked for a report that was not configured."""
+        handlers = super().handlers()
+        if not self.parameters.intrabar.report_ambiguity:
+            del handlers[ReportRequested]
+        return handlers
+
+    def execute_order(self, order: Order, price: float | None = None) -> None:
+        """Work an order; with a `price`, fill it at once at that price, with slippage and commission."""
+        if price is None:
+            gateway.submit(self._venue, order)
+        else:
+            gateway.submit_at(self._venue, order, price)
+        self._set_quiet()
+
+    def cancel_order(self, order_id: str, reason: str = "") -> None:
+        """Cancel what is left of an order, once the request has reached the market."""
+        gateway.request_cancel(self._venue, order_id, reason)
+
+    def replace_order(self, order: Order) -> None:
+        """Amend a working order, once the request has reached the market."""
+        gateway.request_replace(self._venue, order)
+
+    def get_order_status(self, order_id: str) -> OrderState | None:
+        """ROUTED, PARTIAL or a final state; None for an order that is not known (any more)."""
+        return self._venue.desk.status(order_id)
+
+    def _set_quiet(self) -> None:
+        self.quiet = _MARKET_DATA if self._venue.desk.is_idle else frozenset()
+
+
+def _settings(parameters: SimulatedBrokerParameters, rng: Random) -> MatchSettings:
+    latency = make_latency(parameters.latency)
+    return MatchSettings(
+        Terms(parameters.fill_price, strict=parameters.limit_touch == "through"),
+        parameters.intrabar.path,
+        parameters.max_volume_pct,
+        make_session(parameters.session),
+        lambda kind: latency.delay_ns(kind, rng),
+    )

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from bus.runtime.settings import Instrument
+from components.broker.book import ARRIVE, CANCEL, EXPIRE, Action, Book
+from components.broker.working import Working
+from schemas import Direction, OrderType
+from tests.support.builders import DAY_NS, T0, a_bar, an_order
+
+BUY, SELL = Direction.BUY, Direction.SELL
+
+
+def a_book() -> Book:
+    return Book(Instrument(symbol="AAPL"))
+
+
+def placed(book: Book, number: int, **terms) -> Working:
+    order = Working.of(an_order(f"risk-{number}", **terms), number)
+    book.place(order)
+    return order
+
+
+def found(book: Book, low: float, high: float) -> list[str]:
+    return [order.order.order_id for order in book.reached(low, high)]
+
+
+@pytest.mark.parametrize(
+    ("terms", "fires_at"),
+    [
+        ({"direction": BUY, "order_type": OrderType.LIMIT, "limit_price": 95.0}, "low"),
+        ({"direction": SELL, "order_type": OrderType.STOP, "stop_price": 95.0}, "low"),
+        ({"direction": SELL, "order_type": OrderType.STOP_LIMIT, "stop_price": 95.0, "limit_price": 94.0}, "low"),
+        ({"direction": BUY, "order_type": OrderType.MARKET_IF_TOUCHED, "stop_price": 95.0}, "low"),
+        ({"direction": BUY, "order_type": OrderType.LIMIT_IF_TOUCHED, "stop_price": 95.0, "limit_price": 96.0}, "low"),
+        ({"direction": SELL, "order_type": OrderType.LIMIT, "limit_price": 105.0}, "high"),
+        ({"direction": BUY, "order_type": OrderType.STOP, "stop_price": 105.0}, "high"),
+        ({"direction": SELL, "order_type": OrderType.MARKET_IF_TOUCHED, "stop_price": 105.0}, "high"),
+    ],
+)
+def test_an_order_is_found_by_the_price_that_it_waits_for(terms, fires_at):
+    book = a_book()
+    placed(book, 1, **terms)
+    quiet, reaching = a_bar(h=104.9, low=95.1), a_bar(h=105.0, low=95.0)
+    assert book.is_idle(quiet.low, quiet.high, quiet.ts)
+    assert found(book, 95.1, 104.9) == []
+    assert not book.is_idle(reaching.low, reaching.high, reaching.ts)
+    assert found(book, *((95.0, 104.9) if fires_at == "low" else (95.1, 105.0))) == ["risk-1"]
+
+
+def test_orders_come_in_the_order_of_price_then_arrival():
+    book = a_book()
+    for number, limit in ((1, 97.0), (2, 99.0), (3, 97.0), (4, 90.0)):
+        placed(book, number, order_type=OrderType.LIMIT, limit_price=limit)
+    assert found(book, 95.0, 100.0) == ["risk-2", "risk-1", "risk-3"]
+
+
+def test_a_removed_order_is_not_found():
+    book = a_book()
+    orders = [placed(book, n, order_type=OrderType.LIMIT, limit_price=97.0) for n in (1, 2, 3)]
+    book.remove(orders[1])
+    book.remove(orders[1])
+    assert found(book, 95.0, 100.0) == ["risk-1", "risk-3"]
+
+
+@pytest.mark.parametrize("kind", [OrderType.MARKET, OrderType.TRAILING_STOP, OrderType.MARKET_ON_OPEN])
+def test_restless_orders_are_found_by_every_bar(kind):
+    book = a_book()
+    order = placed(book, 1, order_type=kind, trail_amount=1.0)
+    assert not book.is_idle(100.0, 100.0, T0)
+    assert found(book, 100.0, 100.0) == ["risk-1"]
+    book.remove(order)
+    assert book.is_idle(100.0, 100.0, T0)
+
+
+def test_orders_on_the_close_are_kept_apart():
+    book = a_book()
+    placed(book, 1, order_type=OrderType.MARKET_ON_CLOSE)
+    assert (list(book.at_close), list(book.restless)) == (["risk-1"], [])
+
+
+def test_actions_are_due_in_the_order_of_time_then_number():
+    book = a_book()
+    order = Working.of(an_order(), 1)
+    for action in (Action(20, 1, CANCEL, order), Action(10, 3, EXPIRE, order), Action(10, 2, ARRIVE, order)):
+        book.schedule(action)
+    assert [action.number for action in book.due(10, arrivals=True)] == [2, 3]
+    assert [action.number for action in book.due(30, arrivals=True)] == [1]
+
+
+def test_arrivals_may_be_left_for_later():
+    book = a_book()
+    order = Working.of(an_order(), 1)
+    book.schedule(Action(10, 1, ARRIVE, order))
+    book.schedule(Action(11, 2, CANCEL, order))
+    assert [action.what for action in book.due(11, arrivals=False)] == [CANCEL]
+    assert [action.what for action in book.due(11, arrivals=True)] == [ARRIVE]
+
+
+def test_an_agenda_makes_a_bar_busy_when_its_time_has_come():
+    book = a_book()
+    book.schedule(Action(100, 1, EXPIRE, Working.of(an_order(), 1)))
+    assert book.is_idle(100.0, 100.0, 99)
+    assert not book.is_idle(100.0, 100.0, 100)
+
+
+def test_the_shortest_time_between_bars_is_taken_for_their_length():
+    book = a_book()
+    assert book.interval == 0
+    for day in (0, 3, 4, 7):
+        book.observe(a_bar(day))
+    assert book.interval == DAY_NS
+    assert (book.previous_ts, book.last_ts) == (T0 + 4 * DAY_NS, T0 + 7 * DAY_NS)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from bus.runtime.clock import Clock
+from bus.runtime.settings import Instrument
+from components.broker.desk import Desk
+from components.broker.fills import FREE, Costs, FillWriter
+from components.broker.market import price_market
+from components.broker.pricing import Event
+from schemas import BrokerReport, FeeLine, Fill, GroupType, Message, OrderState, ReportType
+from tests.support.builders import T0, an_order
+
+AT_100 = Event(0.0, 0, 0.0, 100.0, "market_open")
+
+
+class PerOrder:
+    """Commission that remembers which orders it was told to forget."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+
+    def fees(self, *_fill: object) -> tuple[FeeLine, ...]:
+        return (FeeLine("commission", 1.0), FeeLine("exchange", 0.25))
+
+    def forget(self, order_id: str) -> None:
+        self.forgotten.append(order_id)
+
+
+def a_desk() -> tuple[Desk, list[Message], PerOrder]:
+    said: list[Message] = []
+    commission = PerOrder()
+    writer = FillWriter("broker", Costs(FREE.slippage, commission))
+    return Desk("broker", Clock(), said.append, writer, lambda symbol: Instrument(symbol=symbol)), said, commission
+
+
+def test_a_final_orders_costs_are_forgotten_and_a_partial_ones_are_not():
+    desk, _, commission = a_desk()
+    order = desk.enter(an_order(quantity=100.0))
+    desk.fill(order, AT_100, 40.0, price_market(T0, 100.0, 100.0))
+    assert commission.forgotten == []
+    desk.fill(order, AT_100, 60.0, price_market(T0, 100.0, 100.0))
+    assert commission.forgotten == ["risk-1"]
+
+
+def test_commission_is_the_sum_of_the_fee_lines():
+    desk, said, _ = a_desk()
+    desk.fill(desk.enter(an_order()), AT_100, 40.0, price_market(T0, 100.0, 100.0))
+    assert [fill.commission for fill in said if isinstance(fill, Fill)] == [1.25]
+
+
+def test_a_repeat_is_not_entered():
+    desk, said, _ = a_desk()
+    order = desk.enter(an_order())
+    assert desk.enter(an_order()) is None
+    desk.end(order, ReportType.CANCELLED, "", "")
+    assert desk.enter(an_order()) is None
+    assert len(said) == 1
+
+
+def test_an_order_whose_group_is_over_is_not_entered():
+    desk, said, _ = a_desk()
+    terms = {"group_id": "g", "group_type": GroupType.OCO}
+    desk.fill(desk.enter(an_order("risk-1", **terms)), AT_100, 100.0, price_market(T0, 100.0, 100.0))
+    assert desk.enter(an_order("risk-2", **terms)) is None
+    assert isinstance(said[-1], BrokerReport)
+    assert (said[-1].order_id, said[-1].report, said[-1].code) == ("risk-2", ReportType.CANCELLED, "OCO")
+
+
+def test_what_an_order_may_reduce_is_the_opposite_position():
+    desk, _, _ = a_desk()
+    buy = desk.enter(an_order("risk-1", quantity=70.0))
+    desk.fill(buy, AT_100, 70.0, price_market(T0, 100.0, 100.0))
+    sell = desk.enter(an_order("risk-2", direction=buy.order.direction.opposite))
+    assert desk.reducible(sell) == 70.0
+    assert desk.reducible(buy) == 0.0
+
+
+def test_a_desk_is_idle_without_orders_and_requests():
+    desk, _, _ = a_desk()
+    assert desk.is_idle
+    order = desk.enter(an_order())
+    assert not desk.is_idle
+    desk.end(order, ReportType.CANCELLED, "", "")
+    assert desk.is_idle
+    assert desk.status("risk-1") is OrderState.CANCELLED
