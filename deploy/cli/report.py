@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -78,5 +82,13 @@ _ROWS: tuple[tuple[str, str, Callable[[Value, str], str]], ...] = (
 
 def _next_step(result: RunResult, plan: Plan) -> str:
     if result.placement != "processes":
-        return f"Next: the same run, each component a process: admf launch {plan.path} --placement processes"
-    return f"Next: look at what was said: admf log cat {result.run_dir} --type Fill"
+        return f"Next: the same run, each component a process: {_program()} launch {plan.path} --placement processes"
+    return f"Next: look at what was said: {_program()} log cat {result.run_dir} --type Fill"
+
+
+def _program() -> str:
+    """How the user can call us again: by name where that finds us, else by the path that was used."""
+    path = Path(sys.argv[0])
+    if path.name != "admf" or shutil.which("admf") == str(path.resolve()):
+        return "admf"
+    return os.path.relpath(path)

@@ -1,7 +1,7 @@
 """Benchmarks of the whole system: `make bench`, or `python -m tests.benchmarks.run [NAME...] [--runs N]`.
 
-Prints one JSON object a line: name, value, unit, spread of the runs, and the machine. Every figure is the median of several
-runs, each in a process of its own; on a noisy machine only ratios within one call mean anything.
+Prints one JSON object a line: name, value, unit, spread of the runs, and the machine. Every figure is the median of
+several runs, each in a process of its own; on a noisy machine only ratios within one call mean anything.
 """
 
 from __future__ import annotations
