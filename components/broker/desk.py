@@ -136,7 +136,7 @@ class Desk:
 
 def _reduce(desk: Desk, sibling: Working, order: Working, quantity: float) -> None:
     """Another order of the sibling's group has filled some."""
-    reason = f"order {order.order.order_id} of its group has filled {quantity:g}"
+    reason = f"order {order.order.order_id} of its group has filled {quantity:.12g}"
     if not order.alive or sibling.leaves <= quantity:
         desk.end(sibling, ReportType.CANCELLED, "OCO", reason)
     else:

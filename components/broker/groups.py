@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from components.broker.working import Working
 from schemas import GroupType, Order
 
@@ -18,12 +20,16 @@ def group_of(order: Order) -> str:
     return ""
 
 
+GROUPS_KEPT: Final = 10_000
+"""So many groups that are over are remembered, to turn away orders of theirs that come late."""
+
+
 class Groups:
     """Who belongs together, and in which groups an order has filled completely."""
 
     def __init__(self) -> None:
         self._members: dict[str, list[Working]] = {}
-        self._over: set[str] = set()
+        self._over: dict[str, None] = {}
 
     def is_over(self, order: Working) -> bool:
         """Whether another order of its group has filled completely."""
@@ -40,7 +46,9 @@ class Groups:
         if not group:
             return
         if filled:
-            self._over.add(group)
+            self._over[group] = None
+            if len(self._over) > GROUPS_KEPT:
+                del self._over[next(iter(self._over))]
         if others := self.siblings(order):
             self._members[group] = others
         else:

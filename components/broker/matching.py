@@ -58,9 +58,9 @@ def _go_on(desk: Desk, order: Working) -> None:
     if order.order.reduce_only and desk.reducible(order) <= 0:
         desk.end(order, ReportType.CANCELLED, "REDUCE_ONLY", "there is no position left that it would reduce")
     elif order.order.time_in_force in AT_ONCE:
-        cancel_at_once(desk, order, f"{order.leaves:g} could not be had at once")
+        cancel_at_once(desk, order, f"{order.leaves:.12g} could not be had at once")
     elif order.kind in AUCTIONS:
-        reason = f"the auction is over and {order.leaves:g} could not be had"
+        reason = f"the auction is over and {order.leaves:.12g} could not be had"
         desk.end(order, ReportType.EXPIRED, "AUCTION_OVER", reason)
     elif order.kind in AFTER_TRIGGER:
         work_triggered(desk, order)

@@ -59,7 +59,7 @@ def _fault(order: Working, amended: Order) -> tuple[str, str] | None:
     if (old.symbol, old.direction, old.order_type) != (amended.symbol, amended.direction, amended.order_type):
         return "NOT_AMENDABLE", "symbol, direction and order type cannot be amended; cancel the order and send another"
     if amended.quantity <= order.filled:
-        return "BELOW_FILLED", f"quantity {amended.quantity:g} is not above the {order.filled:g} that have filled"
+        return "BELOW_FILLED", f"quantity {amended.quantity:.12g} is not above the {order.filled:.12g} that have filled"
     return None
 
 

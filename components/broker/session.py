@@ -43,9 +43,10 @@ class SessionConfig(StrictModel):
     @classmethod
     def _timezone_is_known(cls, timezone: str) -> str:
         try:
-            ZoneInfo(timezone)
+            _zone(timezone)
         except (OSError, ValueError, KeyError):  # of these, KeyError is the one for a name that is simply not there
-            raise ValueError(f"{timezone!r} is not a time zone; names are such as UTC or America/New_York") from None
+            text = f"{timezone!r} is not a time zone that this system knows; names are such as UTC or America/New_York"
+            raise ValueError(text) from None
         return timezone
 
 
@@ -59,10 +60,15 @@ def make_session(config: SessionConfig) -> SessionEnd:
         module, _, function = config.calendar.partition(":")
         calendar: SessionEnd = getattr(importlib.import_module(module), function)
         return calendar
-    return _daily(dt.time.fromisoformat(config.end), ZoneInfo(config.timezone))
+    return _daily(dt.time.fromisoformat(config.end), _zone(config.timezone))
 
 
-def _daily(end: dt.time, timezone: ZoneInfo) -> SessionEnd:
+def _zone(name: str) -> dt.tzinfo:
+    """UTC needs no time zone database, which a small container may not have."""
+    return dt.UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _daily(end: dt.time, timezone: dt.tzinfo) -> SessionEnd:
     begins = ends = 0
 
     def session_end(ts: int) -> int:
@@ -74,7 +80,7 @@ def _daily(end: dt.time, timezone: ZoneInfo) -> SessionEnd:
     return session_end
 
 
-def _around(ts: int, end: dt.time, timezone: ZoneInfo) -> tuple[int, int]:
+def _around(ts: int, end: dt.time, timezone: dt.tzinfo) -> tuple[int, int]:
     """The last session end before `ts` and the first one at or after it."""
     day = dt.datetime.fromtimestamp(ts // _NS_PER_S, timezone).date()
     ends = [_to_ns(day + dt.timedelta(days=n), end, timezone) for n in (-1, 0, 1)]
@@ -82,5 +88,5 @@ def _around(ts: int, end: dt.time, timezone: ZoneInfo) -> tuple[int, int]:
     return ends[later - 1], ends[later]
 
 
-def _to_ns(day: dt.date, time: dt.time, timezone: ZoneInfo) -> int:
+def _to_ns(day: dt.date, time: dt.time, timezone: dt.tzinfo) -> int:
     return round(dt.datetime.combine(day, time, timezone).timestamp()) * _NS_PER_S

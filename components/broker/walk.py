@@ -122,10 +122,10 @@ class Walk:
         """A limit order meets the market for the first time: some must match now, some must not, others may rest."""
         at_once = event is not None and event.position == here.position
         if at_once and order.order.post_only:
-            reason = f"it would take liquidity: the market is at {here.price:g}"
+            reason = f"it would take liquidity: the market is at {here.price:.12g}"
             self._desk.end(order, ReportType.REJECTED, "POST_ONLY", reason)
         elif not at_once and order.order.time_in_force in AT_ONCE:
-            cancel_at_once(self._desk, order, f"the market is at {here.price:g}, which does not meet its limit")
+            cancel_at_once(self._desk, order, f"the market is at {here.price:.12g}, which does not meet its limit")
         order.rested = True
 
     def _trigger(self, order: Working, event: Event) -> None:

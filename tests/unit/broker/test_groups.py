@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from components.broker.groups import Groups
+from components.broker.groups import GROUPS_KEPT, Groups
 from components.broker.working import Working
 from schemas import GroupType
 from tests.support.builders import an_order
@@ -38,3 +38,11 @@ def test_a_group_is_over_when_a_member_has_filled():
     groups.leave(first, filled=True)
     assert groups.is_over(a_member(3))
     assert groups.siblings(a_member(3)) == []
+
+
+def test_groups_that_are_over_are_not_remembered_for_ever():
+    groups = Groups()
+    for n in range(GROUPS_KEPT + 1):
+        groups.leave(a_member(n, f"group-{n}"), filled=True)
+    assert not groups.is_over(a_member(1, "group-0"))
+    assert groups.is_over(a_member(1, "group-1"))

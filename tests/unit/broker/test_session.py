@@ -56,6 +56,11 @@ def test_the_same_function_answers_in_any_order():
     assert [session_end(ts) for ts in times] == fresh
 
 
+def test_the_default_session_needs_no_time_zone_database(monkeypatch):
+    monkeypatch.setattr("components.broker.session.ZoneInfo", None)
+    assert make_session(SessionConfig())(ns("2020-01-02T01:00:00+00:00")) == ns("2020-01-03T00:00:00+00:00")
+
+
 def half_day(ts: int) -> int:
     """A calendar whose sessions end every twelve hours."""
     half = 43_200_000_000_000
@@ -72,7 +77,10 @@ def test_a_calendar_of_the_users_own_is_asked():
     [
         ({"end": 960}, r'is 960; write the time in quotes, as "16:00" \(YAML reads 16:00 as the number 960\)'),
         ({"end": "25:00"}, "is '25:00', which is not a time of day"),
-        ({"timezone": "Mars/Olympus"}, "'Mars/Olympus' is not a time zone; names are such as UTC"),
+        (
+            {"timezone": "Mars/Olympus"},
+            "'Mars/Olympus' is not a time zone that this system knows; names are such as UTC",
+        ),
         ({"calendar": "no function"}, "String should match pattern"),
         ({"ends": "16:00"}, "Extra inputs are not permitted"),
     ],
