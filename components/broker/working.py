@@ -72,8 +72,8 @@ class Working:
 
 
 def tidy(quantity: float) -> float:
-    """A quantity or price without the dust of binary fractions: 0.3 - 0.1 is 0.2."""
-    return round(quantity, 10)
+    """A quantity or price without the dust of binary fractions (0.3 - 0.1 is 0.2), and no negative zero."""
+    return round(quantity, 10) + 0.0
 
 
 _REQUIRED: dict[OrderType, tuple[Callable[[Order], bool], str]] = {

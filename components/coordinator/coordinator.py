@@ -11,6 +11,7 @@ from components.coordinator.results import Results
 from components.coordinator.statistics import Convention, Statistics, TradeFigures, equity_analysis, trade_analysis
 from schemas import (
     AccountReport,
+    AmbiguityReport,
     ClosedTrade,
     ClosePositions,
     CloseRule,
@@ -47,7 +48,8 @@ class BacktestCoordinator(Component):
     component_type = "coordinator"
     Parameters = Parameters
     emits = (StartStream, ClosePositions, ReportRequested, RunCompleted)
-    quiet = frozenset({OrderStatus, ClosedTrade, EquityCurve, AccountReport})
+    optional = frozenset({AmbiguityReport})
+    quiet = frozenset({OrderStatus, ClosedTrade, EquityCurve, AccountReport, AmbiguityReport})
 
     def reset(self) -> None:
         """Nothing started, nothing counted."""
@@ -102,6 +104,11 @@ class BacktestCoordinator(Component):
     def on_account_report(self, report: AccountReport) -> None:
         """Keep the account's totals."""
         self._collected.add_report(report)
+
+    @handles(AmbiguityReport)
+    def on_ambiguity_report(self, report: AmbiguityReport) -> None:
+        """Keep what a broker says of the path inside bars."""
+        self._collected.add_ambiguity(report)
 
     @handles(Drained)
     def on_drained(self, _message: Drained) -> None:

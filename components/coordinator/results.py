@@ -15,7 +15,7 @@ from components.coordinator.statistics import (
     figures_of,
     trade_analysis,
 )
-from schemas import AccountReport, ClosedTrade, EquityCurve
+from schemas import AccountReport, AmbiguityReport, ClosedTrade, EquityCurve
 
 
 class Results:
@@ -29,6 +29,7 @@ class Results:
         self._run = run
         self._convention = convention
         self._report: AccountReport | None = None
+        self._ambiguity: dict[str, int | float] = {}
         self._trades: list[TradeFigures] = []
         self._ts = array("q")
         self._equity = array("d")
@@ -52,6 +53,17 @@ class Results:
         self._report = report
         self.counts["fills"] = report.fills
 
+    def add_ambiguity(self, report: AmbiguityReport) -> None:
+        """How much one broker's fills depend on the path inside bars; several brokers' are summed."""
+        figures = {
+            "ambiguous_bars": report.bars,
+            "ambiguous_orders": report.orders,
+            "ambiguity_better": report.better,
+            "ambiguity_worse": report.worse,
+        }
+        for name, value in figures.items():
+            self._ambiguity[name] = self._ambiguity.get(name, 0) + value
+
     def statistics(self) -> Statistics:
         """Everything by name. Totals of the account are missing if nobody reported them."""
         per_year = self._run.periods_per_year
@@ -63,6 +75,7 @@ class Results:
         }
         if self._report is not None:
             statistics |= account_analysis(self._report, self._equity)
+        statistics |= self._ambiguity
         return {name: None if _not_finite(value) else value for name, value in statistics.items()}
 
     def _append(self, ts: tuple[int, ...], equity: tuple[float, ...], exposure: tuple[float, ...]) -> None:

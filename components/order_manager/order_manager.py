@@ -100,7 +100,12 @@ class OrderManager(Component):
 
     @handles(CancelOrder)
     def on_cancel_order(self, request: CancelOrder) -> None:
-        """Cancel one order, or with an empty id all that work. One that is done passes it on to its children."""
+        """Cancel one order, or with an empty id all that work.
+
+        A cancel that comes too late for the entry of a bracket is refused and leaves its exits alone: whoever sent it
+        did not know of the fill, and the position would stand unprotected. One for an entry that is not known any
+        more takes its exits, which are then the only thing that it can mean.
+        """
         order_id = request.order_id
         if not order_id:
             self._withdraw(self._book.working(request.symbol), request)
@@ -109,13 +114,14 @@ class OrderManager(Component):
         if record is not None and not record.is_final:
             self._withdraw([record], request)
             return
-        children = [child for child in self._book.children(order_id) if not child.is_final]
-        self._withdraw(children, request)
-        if record is None and not children:
-            self._refuse_unknown(order_id, request.symbol, "the cancel")
-        elif record is not None and not children:
+        if record is not None:
             text = f"it is {record.state}, which is final; nothing is left to cancel"
             self._journal.refuse(record, RejectCode.FINAL_ORDER, text)
+            return
+        children = [child for child in self._book.children(order_id) if not child.is_final]
+        self._withdraw(children, request)
+        if not children:
+            self._refuse_unknown(order_id, request.symbol, "the cancel")
 
     @handles(ReplaceOrder)
     def on_replace_order(self, request: ReplaceOrder) -> None:

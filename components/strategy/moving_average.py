@@ -13,12 +13,13 @@ from schemas import Bar, Direction, Signal
 CROSSED_ABOVE: Final = "fast average crossed above slow average"
 CROSSED_BELOW: Final = "fast average crossed below slow average"
 
-_UNITS_PER_PRICE: Final = 2.0**60
-"""Prices are summed as whole numbers of 2**-60, because sums of whole numbers are exact.
+_UNITS_PER_PRICE: Final = 1e9
+"""Prices are summed as whole numbers of 10**-9, because sums of whole numbers are exact.
 
 A sum of floats that adds the newest price and subtracts the oldest keeps a rounding error of every bar that it ever
-saw: it drifts, depends on where the data began, and has averages of equal prices cross by an error in the last digit.
-Multiplying by a power of two is exact, so a float of 0.01 or more loses nothing here.
+saw: it drifts and depends on where the data began. Units of a power of ten, because prices are decimal: averages of
+9.5, 10.3 and 10.4 that tie on paper must tie here, not cross by the error of the binary fractions. Prices up to
+9,000,000 keep all nine decimals.
 """
 
 
@@ -51,7 +52,7 @@ class _Averages:
 
     def crossed(self, close: float) -> int:
         """Take the next close: +1 when the fast average crossed above the slow one, -1 below, else 0."""
-        units = int(close * _UNITS_PER_PRICE)
+        units = round(close * _UNITS_PER_PRICE)
         closes = self.closes
         closes.append(units)
         self.fast_sum += units

@@ -39,6 +39,8 @@ def results_table(result: RunResult, plan: Plan) -> Table:
     for label, key, form in _ROWS:
         if key in result.statistics:
             table.add_row(label, form(result.statistics[key], currency))
+    if "ambiguous_orders" in result.statistics:
+        table.add_row("Depends on the path inside bars", _ambiguity(result.statistics, currency))
     counts = result.counts
     table.add_row("Bars / orders / fills", " / ".join(f"{counts.get(name, 0):,}" for name in ("Bar", "Order", "Fill")))
     rate = counts.get("Bar", 0) / result.elapsed_s if result.elapsed_s else 0.0
@@ -78,6 +80,11 @@ _ROWS: tuple[tuple[str, str, Callable[[Value, str], str]], ...] = (
     ("Fees", "fees", _money),
     ("Slippage cost", "slippage_cost", _money),
 )
+
+
+def _ambiguity(statistics: dict[str, Value], currency: str) -> str:
+    better, worse = (float(statistics[key] or 0) for key in ("ambiguity_better", "ambiguity_worse"))
+    return f"{statistics['ambiguous_orders']:,} orders, {worse:+,.2f} to {better:+,.2f} {currency}"
 
 
 def _next_step(result: RunResult, plan: Plan) -> str:

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from bus.runtime.component import EXECUTION_TYPES
 from bus.runtime.settings import RunContext, RunSettings
 from components.coordinator import BacktestCoordinator
+from components.coordinator.results import Results
 from components.portfolio import Portfolio
 from schemas import (
+    AmbiguityReport,
     Bar,
     ClosePositions,
     CloseRule,
@@ -205,3 +207,13 @@ def test_an_equity_curve_given_as_dicts_is_analysed_as_daily():
     assert analysed["max_drawdown"] == pytest.approx(0.1)
     assert (analysed["periods_per_year"], analysed["max_drawdown_peak"]) == (252.0, None)
     assert coordinator.analyze_equity_curve([]) == {}
+
+
+def test_what_brokers_say_of_the_path_inside_bars_is_summed():
+    results = Results(RunSettings(), "specification")
+    assert "ambiguous_orders" not in results.statistics()
+    results.add_ambiguity(AmbiguityReport(T0, "one", 2, 3, 10.0, -5.0))
+    results.add_ambiguity(AmbiguityReport(T0, "two", 1, 1, 0.5, 0.0))
+    statistics = results.statistics()
+    assert [statistics[key] for key in ("ambiguous_bars", "ambiguous_orders")] == [3, 4]
+    assert [statistics[key] for key in ("ambiguity_better", "ambiguity_worse")] == [10.5, -5.0]

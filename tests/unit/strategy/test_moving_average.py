@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -28,12 +29,13 @@ def signals_of(closes: list[float], fast: int, slow: int, symbol: str = "AAPL") 
 
 
 def reference(closes: list[float], fast: int, slow: int) -> list[tuple[int, str]]:
-    """Crosses as (index, direction), by exact averages of each window."""
+    """Crosses as (index, direction), by exact averages of each window of decimal prices."""
+    prices = [Fraction(round(Decimal(repr(close)), 9)) for close in closes]
     found: list[tuple[int, str]] = []
     last_side = 0
     for end in range(slow, len(closes) + 1):
-        fast_average = sum(map(Fraction, closes[end - fast : end])) / fast
-        slow_average = sum(map(Fraction, closes[end - slow : end])) / slow
+        fast_average = sum(prices[end - fast : end]) / fast
+        slow_average = sum(prices[end - slow : end]) / slow
         side = (fast_average > slow_average) - (fast_average < slow_average)
         if side and side == -last_side:
             found.append((end - 1, "BUY" if side > 0 else "SELL"))
@@ -49,6 +51,10 @@ def test_it_buys_when_the_fast_average_crosses_above_and_sells_when_below() -> N
     signals = signals_of([10, 10, 9, 8, 9, 12, 12, 8, 7], fast=2, slow=3)
     assert indices(signals) == [(5, "BUY"), (7, "SELL")]
     assert [signal.reason for signal in signals] == [CROSSED_ABOVE, CROSSED_BELOW]
+
+
+def test_averages_that_tie_on_paper_do_not_cross() -> None:
+    assert signals_of([9.0, 9.5, 10.3, 10.4, 10.2, 15.0], fast=2, slow=3) == []
 
 
 def test_a_signal_carries_the_bars_time_symbol_and_close() -> None:
