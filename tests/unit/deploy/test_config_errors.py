@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from bus.errors import ConfigError
+from bus.runtime.component import EXECUTION_TYPES
+from deploy.catalog import CATALOG, component_class
 from deploy.plan import make_plan
+from schemas import Order, Signal
 from tests.support.launching import ROOT, admf
 
 SMALL = """
@@ -174,3 +177,11 @@ def test_every_shipped_topology_passes_the_check(tmp_path):
         done = admf("check", str(path), folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert path.read_text().startswith("# "), f"{path.name} does not say in its first line what it is for"
+
+
+def test_no_execution_component_of_ours_takes_a_signal_and_only_risk_gives_orders():
+    for name in CATALOG:
+        component = component_class(name)(name.lower(), {"quantity": 1} if name == "RiskStub" else {})
+        if component.component_type in EXECUTION_TYPES:
+            assert Signal not in component.handlers(), name
+        assert (Order in component.emits) == (component.component_type == "risk_manager"), name
