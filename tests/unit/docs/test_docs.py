@@ -101,3 +101,12 @@ def test_the_options_in_the_readme_are_those_of_launch(tmp_path):
     for option in ("--placement", "--set", "--json"):
         assert option in usage
         assert option in (ROOT / "README.md").read_text()
+
+
+def test_the_result_in_the_readme_is_that_of_the_run(tmp_path):
+    config = str(ROOT / "configs" / "backtest.yaml")
+    done = admf("launch", config, "--set", f"bus.run_dir={tmp_path / 'runs'}", folder=tmp_path)
+    rows = {tuple(cell.strip() for cell in line.split("│")[1:3]) for line in done.stdout.splitlines() if "│" in line}
+    shown = [line.split("│")[1:3] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("│")]
+    for label, value in shown:
+        assert "..." in label or (label.strip(), value.strip()) in rows, label
