@@ -289,7 +289,7 @@ class Hub:
             return
         try:
             name, token, pid = p.unpack_fields(data, 3)
-        except ProtocolError:
+        except p.DamagedFrame:
             return
         for index, endpoint in enumerate(self.endpoints):
             if endpoint.token == token and not endpoint.routing_id:

@@ -108,7 +108,7 @@ class LogWriter:
             raise LogError(f"{folder}: holds a message log already; a log is never overwritten")
         self.folder = folder
         self.records = 0
-        self._segment_bytes = segment_bytes
+        self._segment_bytes = max(segment_bytes, SEGMENT_HEAD_SIZE + 1)  # one record at least
         self._digest = RunDigest()
         self._buffer: list[bytes] = []
         self._buffered = 0

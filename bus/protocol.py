@@ -73,6 +73,10 @@ _WAVE_ONLY: Final = struct.Struct("<cQ")
 _SOURCE_ONLY: Final = struct.Struct("<cH")
 
 
+class DamagedFrame(ProtocolError, ValueError):
+    """A frame does not hold what its kind says."""
+
+
 class WaveFrame(NamedTuple):
     """A frame of the live stream: one lane's share of a wave."""
 
@@ -137,7 +141,11 @@ def pack_done(wave: int, quiet: Iterable[int], outputs: Iterable[Output]) -> byt
 
 
 def unpack_done(data: bytes) -> tuple[int, frozenset[int], list[Output]]:
-    """Wave, quiet types and outputs of a DONE frame."""
+    """Wave, quiet types and outputs of a DONE frame.
+
+    Raises:
+        DamagedFrame: it ends within an output.
+    """
     _, wave, count = _DONE.unpack_from(data)
     offset = _DONE.size
     quiet = frozenset(struct.unpack_from(f"<{count}H", data, offset))
@@ -149,7 +157,7 @@ def unpack_done(data: bytes) -> tuple[int, frozenset[int], list[Output]]:
         outputs.append(Output(cause, source, type_id, None, data[offset : offset + length]))
         offset += length
     if offset != len(data):
-        raise ProtocolError(f"a DONE frame for wave {wave} ends within an output")
+        raise DamagedFrame(f"a DONE frame for wave {wave} ends within an output")
     return wave, quiet, outputs
 
 
@@ -206,12 +214,12 @@ def unpack_fields(data: bytes, count: int) -> list[Any]:
     """The fields of such a frame.
 
     Raises:
-        ProtocolError: it is not an array of `count` fields.
+        DamagedFrame: it is not an array of `count` fields.
     """
     try:
         fields = msgpack.unpackb(data[1:])
     except (ValueError, msgpack.UnpackException) as error:
-        raise ProtocolError(f"a {data[:1]!r} frame holds no msgpack: {error}") from error
+        raise DamagedFrame(f"a {data[:1]!r} frame holds no msgpack: {error}") from error
     if not isinstance(fields, list) or len(fields) != count:
-        raise ProtocolError(f"a {data[:1]!r} frame holds {fields!r:.100}, not {count} fields")
+        raise DamagedFrame(f"a {data[:1]!r} frame holds {fields!r:.100}, not {count} fields")
     return fields

@@ -1,0 +1,26 @@
+"""The option `--seed N`: the one seed for the tests that draw their faults at random, to see a failure again."""
+
+from __future__ import annotations
+
+import pytest
+
+SEEDS = range(3)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=None, help="the only seed for tests with random faults")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        seed = metafunc.config.getoption("seed")
+        metafunc.parametrize("seed", SEEDS if seed is None else [seed], ids=lambda n: f"seed={n}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    outcome = yield
+    report = outcome.get_result()
+    seed = getattr(item, "callspec", None) and item.callspec.params.get("seed")
+    if report.failed and seed is not None:
+        report.sections.append(("seed", f"this failure again: pytest {item.nodeid.partition('[')[0]} --seed {seed}"))

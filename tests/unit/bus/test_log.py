@@ -1,0 +1,234 @@
+"""The log: what is appended is read back, in segments of any size, and two equal runs have equal files."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from bus.errors import LogError
+from bus.log import MARK_EVERY, DigestLog, LogWriter, RunDigest, segment_head
+from bus.log_reader import LogReader, find_segments
+from bus.record import FOOTER_TYPE, MARK_TYPE, decode_records, digested, encode_record
+from tests.support.builders import a_bar
+from tests.unit.bus.logs import BAR, a_log, a_payload, append, bars, read, segments
+
+HEAD = 56
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("segment_bytes", [1, 500, 10_000, 10**9])
+def test_what_was_appended_is_read_back_whatever_the_size_of_segments(tmp_path, segment_bytes):
+    log = a_log(tmp_path, 100, segment_bytes=segment_bytes)
+    records, reader = read(tmp_path)
+    assert bars(reader, records) == [a_bar(n) for n in range(1, 101)]
+    assert [record.seq for record in records] == list(range(1, 101))
+    assert (reader.records, reader.last_seq, reader.closed, reader.torn_bytes) == (100, 100, True, 0)
+    assert reader.digest == reader.stored_digest == log.close()
+
+
+def test_segments_are_named_after_their_first_seq_and_roll_when_they_are_full(tmp_path):
+    a_log(tmp_path, 10, segment_bytes=300)
+    starts = [int(path.stem) for path in segments(tmp_path)]
+    assert starts[:3] == [1, 4, 7]
+    assert all(len(path.name) == len("00000000000000000001.admflog") for path in segments(tmp_path))
+    assert all(path.stat().st_size >= 300 for path in segments(tmp_path)[:-1])
+
+
+def test_the_size_of_segments_does_not_change_the_digest_nor_does_keeping_nothing(tmp_path):
+    small, large, none = a_log(tmp_path / "a", 50, segment_bytes=200), a_log(tmp_path / "b", 50), DigestLog()
+    for n in range(1, 51):
+        append(none, n)
+    none.flush()
+    assert small.close() == large.close() == none.close()
+    assert none.records == 50
+
+
+def test_equal_runs_leave_equal_files(tmp_path):
+    for name in "ab":
+        a_log(tmp_path / name, 300, segment_bytes=5000)
+    assert [p.read_bytes() for p in segments(tmp_path / "a")] == [p.read_bytes() for p in segments(tmp_path / "b")]
+
+
+def test_every_4096_records_a_mark_holds_the_digest_so_far_and_the_footer_that_of_all(tmp_path):
+    log = a_log(tmp_path, 2 * MARK_EVERY + 5)
+    (path,) = segments(tmp_path)
+    digest, marks = RunDigest(), {}
+    data = path.read_bytes()[HEAD:]
+    for record in decode_records(data):
+        if record.type_id in (MARK_TYPE, FOOTER_TYPE):
+            assert record.payload == digest.value()
+            marks[record.seq] = record.type_id
+        else:
+            digest.update(digested(encode_record(*record[:4], *record[5:])))
+    assert marks == {4096: MARK_TYPE, 8192: MARK_TYPE, 8197: FOOTER_TYPE}
+    assert digest.value().hex() == log.close()
+
+
+def test_marks_survive_the_roll_of_a_segment(tmp_path):
+    for size in (350_000, 399_000, 410_000):
+        a_log(tmp_path / str(size), MARK_EVERY + 10, segment_bytes=size)
+        assert read(tmp_path / str(size))[1].closed
+
+
+def test_a_log_of_nothing_is_a_sound_log(tmp_path):
+    log = a_log(tmp_path, 0)
+    records, reader = read(tmp_path)
+    assert (records, reader.closed, reader.digest) == ([], True, log.close())
+
+
+def test_a_log_is_never_overwritten(tmp_path):
+    a_log(tmp_path, 3)
+    before = segments(tmp_path)[0].read_bytes()
+    with pytest.raises(LogError, match="holds a message log already; a log is never overwritten"):
+        LogWriter(tmp_path)
+    assert segments(tmp_path)[0].read_bytes() == before
+
+
+def test_a_later_segment_that_is_there_already_is_not_overwritten(tmp_path):
+    log = LogWriter(tmp_path, segment_bytes=100)
+    append(log, 1)
+    (tmp_path / f"{2:020d}.admflog").write_bytes(b"somebody's")
+    with pytest.raises(LogError, match=r"00000000000000000002\.admflog: cannot create the message log: File exists"):
+        append(log, 2)
+    assert (tmp_path / f"{2:020d}.admflog").read_bytes() == b"somebody's"
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_log(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LogError, match="cannot create the folder of the message log"):
+        LogWriter(tmp_path / "file" / "log")
+
+
+def test_what_was_flushed_is_there_though_the_writer_is_killed(tmp_path):
+    log = a_log(tmp_path, 5, close=False)
+    append(log, 6)
+    records, reader = read(tmp_path)
+    assert [record.seq for record in records] == [1, 2, 3, 4, 5]
+    assert (reader.closed, reader.torn_bytes) == (False, 0)
+    log.close()
+
+
+def test_more_than_a_megabyte_is_not_kept_in_memory(tmp_path):
+    log = LogWriter(tmp_path)
+    for n in range(1, 5):
+        append(log, n, bytes(400_000))
+    assert segments(tmp_path)[0].stat().st_size > 1_000_000
+    log.close()
+
+
+def test_closing_twice_gives_the_digest_twice_and_changes_nothing(tmp_path):
+    log = a_log(tmp_path, 5)
+    before = segments(tmp_path)[0].read_bytes()
+    assert log.close() == log.close() == read(tmp_path)[1].digest
+    assert segments(tmp_path)[0].read_bytes() == before
+
+
+def test_a_closed_log_takes_no_more_records(tmp_path):
+    log = a_log(tmp_path, 5)
+    append(log, 6)
+    with pytest.raises(LogError, match="the message log is closed and takes no more records"):
+        log.flush()
+
+
+def test_the_digest_of_a_log_does_not_depend_on_its_epochs(tmp_path):
+    log = a_log(tmp_path / "one", 10)
+    records = [
+        encode_record(n, 1_577_923_200_000_000_000 + n, n, 0, 1, BAR, a_payload(n), epoch=n) for n in range(1, 11)
+    ]
+    footer = encode_record(10, 0, 0, 0, 0, FOOTER_TYPE, bytes.fromhex(log.close()))
+    other = tmp_path / "other" / f"{1:020d}.admflog"
+    other.parent.mkdir()
+    other.write_bytes(segment_head(1, RunDigest().value()) + b"".join(records) + footer)
+    found, reader = read(other)
+    assert [record.epoch for record in found] == list(range(1, 11))
+    assert reader.digest == log.close()
+    assert other.read_bytes() != segments(tmp_path / "one")[0].read_bytes()
+
+
+FILL_THE_DISK = """
+import os, resource, signal, sys
+from pathlib import Path
+from bus.errors import LogError
+from tests.unit.bus.logs import LogWriter, append
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+log = LogWriter(Path(sys.argv[1]), segment_bytes=int(sys.argv[2]))
+try:
+    for n in range(1, 10_000):
+        append(log, n)
+        log.flush()
+except LogError as error:
+    print(n, error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+append(log, n)
+print(log.close())
+"""
+
+
+@pytest.mark.parametrize(("segment_bytes", "room"), [(10**9, 100_000), (10**9, 57), (40_000, 20_000)])
+def test_a_full_disk_stops_the_writer_and_what_was_written_before_is_sound(tmp_path, segment_bytes, room):
+    out = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(tmp_path / "log"), str(segment_bytes), str(room)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found = re.search(r"^(\d+) .*: cannot write the message log: File too large; the run stops$", out, re.MULTILINE)
+    assert found, out
+    records, reader = read(tmp_path / "log")
+    assert [record.seq for record in records] == list(range(1, int(found[1])))
+    assert not reader.closed
+    assert segments(tmp_path / "log")[-1].stat().st_size == room, "nothing may follow what was cut off"
+
+
+def test_a_full_disk_at_the_very_start_is_an_error_too(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    script = FILL_THE_DISK.replace("log = LogWriter", "LogWriter")
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "log"), "1000", "20"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "LogError" in done.stderr
+    assert "cannot write the message log: File too large" in done.stderr
+    assert resource.getrlimit(resource.RLIMIT_FSIZE) == limits
+
+
+def test_reading_a_long_log_takes_the_memory_of_a_few_chunks(tmp_path):
+    log = LogWriter(tmp_path, segment_bytes=8_000_000)
+    for n in range(1, 15_001):
+        append(log, n, bytes(2_000))
+    log.close()
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in LogReader(tmp_path)) == 15_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(path.stat().st_size for path in segments(tmp_path)) > 30_000_000
+    assert peak < 4_000_000
+
+
+def test_a_log_is_found_by_its_run_folder_its_own_folder_or_one_file(tmp_path):
+    a_log(tmp_path / "log", 3)
+    (path,) = segments(tmp_path / "log")
+    assert find_segments(tmp_path) == find_segments(tmp_path / "log") == find_segments(path) == [path]
+
+
+def test_where_no_log_is_the_error_says_what_was_looked_for(tmp_path):
+    with pytest.raises(LogError, match=r"holds no message log \(no \*\.admflog file there or in its folder 'log'\)"):
+        read(tmp_path)
+    with pytest.raises(LogError, match="no such file or folder"):
+        read(tmp_path / "nowhere")
