@@ -20,6 +20,8 @@ import zmq
 
 from bus import protocol as p
 from bus.errors import ComponentError, ConfigError, ProtocolError
+from bus.live_stream import LiveStream
+from bus.roster import EndpointSpec, Roster
 from bus.runtime.runner import Output
 from bus.wave import Sequenced
 from schemas import Message
@@ -29,24 +31,6 @@ SYNC_EVERY = 2048
 _POLL_MS = 100
 _PING_MS = 20
 _WATCH_S = 0.2
-
-
-@dataclass
-class EndpointSpec:
-    """One process: its components, by name and source id, what it takes, and which of that it never answers.
-
-    `sources` are the ids of the data sources among them. `token` is known to this process and the hub only.
-    """
-
-    name: str
-    source_ids: frozenset[int]
-    takes: frozenset[int]
-    quiet: frozenset[int]
-    sources: frozenset[int]
-    token: str
-    routing_id: bytes = b""
-    ready: bool = False
-    pid: int = 0
 
 
 @dataclass
@@ -63,27 +47,22 @@ class Hub:
     alive: Callable[[], None]
     timeout_s: float = 60.0
     lose: Callable[[bytes], bool] | None = None
-    """For tests: says of a frame of the live stream, of whatever lane, that it gets lost."""
+    """For tests: says of a frame of the live stream that it gets lost."""
     heartbeat_s: float = 1.0
 
-    _wave: int = 0
     _pending: int = 0
     _outputs: list[Output] = field(default_factory=list)
     _blocks: dict[int, deque[tuple[bool, list[Message]]]] = field(default_factory=dict)
     _totals: dict[int, int] = field(default_factory=dict)
-    _kept: dict[int, deque[tuple[int, bytes]]] = field(default_factory=dict)
     _synced: int = 0
     _watched: float = 0.0
 
     def __post_init__(self) -> None:
-        if len(self.endpoints) > p.MAX_ENDPOINTS:
-            raise ConfigError(f"{len(self.endpoints)} processes in one run; at most {p.MAX_ENDPOINTS} are possible")
-        self._by_routing_id: dict[bytes, int] = {}
-        self._lane_of_type, self.lanes = _lanes(self.endpoints)
-        self._heads = [0] * (len(self.lanes) + 1)
+        self._roster = Roster(self.endpoints)
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._xpub = self._context.socket(zmq.XPUB)
+        self.live = LiveStream(self._xpub, [endpoint.takes for endpoint in self.endpoints], self.lose)
 
     def bind(self) -> tuple[str, str]:
         """Bind both sockets and return their addresses (ROUTER, XPUB).
@@ -118,38 +97,24 @@ class Hub:
         """
         deadline = time.monotonic() + timeout_s
         nonce = 0
-        while missing := [endpoint.name for endpoint in self.endpoints if not endpoint.ready]:
+        while missing := self._roster.not_ready:
             self.alive()
             if time.monotonic() > deadline:
                 raise ProtocolError(f"not ready within {timeout_s:g} s: {', '.join(missing)}")
             nonce += 1
-            self._publish(bytes([p.CONTROL_LANE]) + p.pack_fields(p.PING, nonce))
+            self.live.ping(nonce)
             while self._poll(_PING_MS):
-                if all(endpoint.ready for endpoint in self.endpoints):
+                if not self._roster.not_ready:
                     return
 
     def deliver(self, wave: Sequence[Sequenced]) -> None:
         """Publish the wave, each lane its records in one frame."""
-        parts: dict[int, list[bytes]] = {}
-        owing = lanes = 0
-        for item in wave:
-            lane = self._lane_of_type.get(item.type_id)
-            if lane is not None:
-                parts.setdefault(lane, []).append(item.record)
-                lanes |= 1 << lane
-                owing |= self._owing(item.type_id)
-        if not parts:
-            return
         self._watch()
-        self._wave += 1
-        self._pending = owing
-        for lane in parts:
-            self._heads[lane] += 1
-        heads = tuple(self._heads)
-        for lane, records in parts.items():
-            frame = p.pack_wave(p.WaveFrame(lane, self._wave, lanes, owing, heads, b"".join(records)))
-            self._kept.setdefault(lane, deque()).append((heads[lane], frame))
-            self._publish(frame)
+        owing = 0
+        for item in wave:
+            owing |= self._roster.owing(item.type_id)
+        if self.live.publish(wave, owing):
+            self._pending = owing
 
     def collect(self) -> list[Output]:
         """Wait until every endpoint that owes an answer has given it.
@@ -158,18 +123,18 @@ class Hub:
             ComponentError: an endpoint failed, died, or stayed silent for `timeout_s`.
         """
         self._wait(lambda: not self._pending, self._who_owes, p.HEARTBEAT)
-        if self._wave - self._synced >= SYNC_EVERY:
+        if self.live.wave - self._synced >= SYNC_EVERY:
             self.finish()
         outputs, self._outputs = self._outputs, []
         return outputs
 
     def finish(self) -> None:
         """Wait until every endpoint has served all that was published, and forget what was kept for them."""
-        self._pending = (1 << len(self.endpoints)) - 1
-        self._publish(p.pack_control(p.SYNC, self._wave, self._heads))
+        self._pending = self._roster.everybody
+        self.live.say(p.SYNC)
         self._wait(lambda: not self._pending, self._who_owes, p.SYNC)
-        self._kept.clear()
-        self._synced = self._wave
+        self.live.kept.clear()
+        self._synced = self.live.wave
 
     def blocks(self, source: int) -> Iterator[list[Message]] | None:
         """The stream of a source that lives in one of the processes, or None."""
@@ -205,17 +170,6 @@ class Hub:
             self._watched = now
             self.alive()
 
-    def _owing(self, type_id: int) -> int:
-        mask = 0
-        for index, endpoint in enumerate(self.endpoints):
-            if type_id in endpoint.takes and type_id not in endpoint.quiet:
-                mask |= 1 << index
-        return mask
-
-    def _publish(self, data: bytes) -> None:
-        if self.lose is None or not self.lose(data):
-            self._xpub.send(data)
-
     def _read(self, endpoint: EndpointSpec, source: int) -> Iterator[list[Message]]:
         arrived = self._blocks.setdefault(source, deque())
         self._send(endpoint.routing_id, p.pack_source_only(p.READ, source))
@@ -240,10 +194,10 @@ class Hub:
                 raise ComponentError(who(), f"did not answer within {self.timeout_s:g} s; is a handler blocked?")
             if now - beaten > self.heartbeat_s:
                 beaten = now
-                self._publish(p.pack_control(beat, self._wave, self._heads))
+                self.live.say(beat)
 
     def _who_owes(self) -> str:
-        return ", ".join(e.name for i, e in enumerate(self.endpoints) if self._pending >> i & 1)
+        return self._roster.names(self._pending)
 
     def _poll(self, timeout_ms: int) -> bool:
         """Serve one frame, if one comes in time; whether it was from an endpoint of ours."""
@@ -251,7 +205,7 @@ class Hub:
             return False
         routing_id, *parts = self._router.recv_multipart()
         data = b"".join(parts)
-        index = self._by_routing_id.get(routing_id)
+        index = self._roster.index_of(routing_id)
         if index is None:
             self._on_stranger(routing_id, data)
             return False
@@ -267,7 +221,7 @@ class Hub:
         if kind == p.DONE:
             self._on_done(index, endpoint, data)
         elif kind == p.SYNCED:
-            if p.unpack_wave_only(data) == self._wave:
+            if p.unpack_wave_only(data) == self.live.wave:
                 self._pending &= ~(1 << index)
         elif kind == p.BLOCK:
             self._on_block(endpoint, data)
@@ -291,21 +245,18 @@ class Hub:
             name, token, pid = p.unpack_fields(data, 3)
         except p.DamagedFrame:
             return
-        for index, endpoint in enumerate(self.endpoints):
-            if endpoint.token == token and not endpoint.routing_id:
-                endpoint.routing_id, endpoint.pid = routing_id, pid
-                self._by_routing_id[routing_id] = index
-                lanes = [lane for lane, members in enumerate(self.lanes, 1) if index in members]
-                self._send(routing_id, p.pack_fields(p.WELCOME, index, lanes))
-                return
+        index = self._roster.admit(routing_id, str(token), pid)
+        if index is not None:
+            self._send(routing_id, p.pack_fields(p.WELCOME, index, self.live.lanes_of(index)))
+            return
         reason = f"{name!r:.100} showed no token of this run, or one that is taken"
         self._send(routing_id, p.pack_fields(p.KICK, reason))
 
     def _on_done(self, index: int, endpoint: EndpointSpec, data: bytes) -> None:
         wave, quiet, outputs = p.unpack_done(data)
-        if wave != self._wave or not self._pending >> index & 1:
+        if wave != self.live.wave or not self._pending >> index & 1:
             raise ProtocolError(
-                f"{endpoint.name} answered wave {wave}; the hub is at {self._wave} and awaits {self._who_owes()}"
+                f"{endpoint.name} answered wave {wave}; the hub is at {self.live.wave} and awaits {self._who_owes()}"
             )
         for output in outputs:
             if output.source not in endpoint.source_ids:
@@ -323,10 +274,8 @@ class Hub:
 
     def _on_fetch(self, endpoint: EndpointSpec, data: bytes) -> None:
         (wanted,) = p.unpack_fields(data, 1)
-        for lane, following in wanted:
-            for lane_seq, frame in self._kept.get(lane, ()):
-                if lane_seq >= following:
-                    self._send(endpoint.routing_id, p.AGAIN + frame)
+        for frame in self.live.lost(wanted):
+            self._send(endpoint.routing_id, p.AGAIN + frame)
 
     def _send(self, routing_id: bytes, data: bytes) -> None:
         try:
@@ -341,20 +290,6 @@ def _require_private(folder: Path) -> None:
     status = folder.stat()
     if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
         raise ConfigError(f"{folder}: the folder of the bus sockets must belong to this user alone (mode 0700)")
-
-
-def _lanes(endpoints: Sequence[EndpointSpec]) -> tuple[dict[int, int], list[frozenset[int]]]:
-    """Lane of each type, and the endpoints on each lane (the first is lane 1)."""
-    lanes: list[frozenset[int]] = []
-    lane_of_type: dict[int, int] = {}
-    for type_id in sorted({t for endpoint in endpoints for t in endpoint.takes}):
-        members = frozenset(i for i, endpoint in enumerate(endpoints) if type_id in endpoint.takes)
-        if members not in lanes:
-            lanes.append(members)
-        lane_of_type[type_id] = lanes.index(members) + 1
-    if len(lanes) >= p.MAX_LANES:
-        raise ConfigError(f"the topology needs {len(lanes)} lanes; at most {p.MAX_LANES - 1} are possible")
-    return lane_of_type, lanes
 
 
 def _bound(socket: zmq.Socket[bytes]) -> str:

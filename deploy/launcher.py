@@ -18,9 +18,10 @@ from typing import Any
 from bus.conductor import Bus, Conductor, Progress
 from bus.errors import EXIT_INTERRUPTED, AdmfError, ComponentError
 from bus.hosts import MainThreadLink, PoolLink, ThreadLink
-from bus.hub import EndpointSpec, Hub
+from bus.hub import Hub
 from bus.local import LocalBus
 from bus.log import DigestLog, Log, LogWriter
+from bus.roster import EndpointSpec
 from bus.runtime.modes import Isolation
 from bus.runtime.runner import Member, Runner, emitted_types
 from bus.wave import Link, WaveBus

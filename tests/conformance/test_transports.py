@@ -279,7 +279,7 @@ def test_a_slow_sink_holds_up_nobody_for_long_and_loses_nothing(transport, tmp_p
     held: list[int] = []
 
     def holds(_: bytes) -> bool:
-        held.append(max(map(len, run.hub._kept.values()), default=0))
+        held.append(max(map(len, run.hub.live.kept.values()), default=0))
         return False
 
     sink = SlowSink("sink")

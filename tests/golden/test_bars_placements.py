@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from bus.hub import EndpointSpec, Hub
+from bus.hub import Hub
 from bus.local import LocalBus
+from bus.roster import EndpointSpec
 from bus.runtime.component import Source
 from bus.runtime.modes import Isolation, ThreadModel
 from bus.runtime.runner import Member, emitted_types

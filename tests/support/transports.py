@@ -15,10 +15,11 @@ from bus.conductor import Conductor
 from bus.endpoint import Endpoint
 from bus.errors import ComponentError
 from bus.hosts import MainThreadLink, PoolLink, ThreadLink
-from bus.hub import EndpointSpec, Hub
+from bus.hub import Hub
 from bus.local import LocalBus
 from bus.log import DigestLog
 from bus.record import Record, decode_record
+from bus.roster import EndpointSpec
 from bus.runtime.component import COMPONENT_TYPES, Component, Source
 from bus.runtime.runner import Member, Runner
 from bus.runtime.settings import RunContext

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bus import protocol as p
 from bus.endpoint import Endpoint
 from bus.errors import AdmfError, ComponentError, ConfigError, ProtocolError
-from bus.hub import EndpointSpec, Hub
+from bus.hub import Hub
+from bus.roster import EndpointSpec
 from bus.runtime.component import Component
 from bus.runtime.runner import Member, Output, Runner
 from bus.runtime.settings import RunContext
