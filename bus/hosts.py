@@ -44,20 +44,10 @@ def serve(runner: Runner, wave: Sequence[Sequenced]) -> list[Output]:
 
 
 @dataclass
-class MainThreadLink:
-    """Components in the thread that drives the bus."""
+class HostLink:
+    """What the links to hosts in this process share."""
 
     runner: Runner
-    _wave: Sequence[Sequenced] = ()
-
-    def deliver(self, wave: Sequence[Sequenced]) -> None:
-        """Keep the wave; it is served in `collect`, while other hosts work on theirs."""
-        self._wave = wave
-
-    def collect(self) -> list[Output]:
-        """Serve the wave."""
-        wave, self._wave = self._wave, ()
-        return serve(self.runner, wave)
 
     def finish(self) -> None:
         """Nothing is left to wait for: every wave was collected."""
@@ -72,10 +62,25 @@ class MainThreadLink:
 
 
 @dataclass
-class PoolLink:
+class MainThreadLink(HostLink):
+    """Components in the thread that drives the bus."""
+
+    _wave: Sequence[Sequenced] = ()
+
+    def deliver(self, wave: Sequence[Sequenced]) -> None:
+        """Keep the wave; it is served in `collect`, while other hosts work on theirs."""
+        self._wave = wave
+
+    def collect(self) -> list[Output]:
+        """Serve the wave."""
+        wave, self._wave = self._wave, ()
+        return serve(self.runner, wave)
+
+
+@dataclass
+class PoolLink(HostLink):
     """Components with an inbox of their own, served on a thread pool, one wave at a time."""
 
-    runner: Runner
     pool: Executor
     timeout_s: float
     _future: Future[list[Output]] | None = None
@@ -99,23 +104,11 @@ class PoolLink:
         except TimeoutError:
             raise silent(self.runner, self.timeout_s) from None
 
-    def finish(self) -> None:
-        """Nothing is left to wait for: every wave was collected."""
-
-    def blocks(self, source: int) -> Iterator[list[Message]] | None:
-        """The stream of a source that lives here, or None."""
-        return source_blocks(self.runner, source)
-
-    def total(self, source: int) -> int:
-        """How many messages that stream will have, 0 when that is not known."""
-        return source_total(self.runner, source)
-
 
 @dataclass
-class ThreadLink:
+class ThreadLink(HostLink):
     """Components in a thread of their own, with one queue in and one out."""
 
-    runner: Runner
     timeout_s: float
     check: Callable[[], None]
     """Called while the bus waits for the thread; raises to give up."""
@@ -149,17 +142,6 @@ class ThreadLink:
         if isinstance(answer, BaseException):
             raise answer
         return answer
-
-    def finish(self) -> None:
-        """Nothing is left to wait for: every wave was collected."""
-
-    def blocks(self, source: int) -> Iterator[list[Message]] | None:
-        """The stream of a source that lives here, or None."""
-        return source_blocks(self.runner, source)
-
-    def total(self, source: int) -> int:
-        """How many messages that stream will have, 0 when that is not known."""
-        return source_total(self.runner, source)
 
     def stop(self) -> None:
         """End the thread and wait for it, at most `timeout_s`."""

@@ -15,16 +15,7 @@ from bus.errors import ComponentError, ProtocolError
 from bus.log import Log
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler, Source
-from bus.runtime.runner import (
-    Member,
-    canonical_emit,
-    emitted_types,
-    failure,
-    is_ours,
-    nothing_to_answer,
-    refuse_to_publish,
-    stream_of,
-)
+from bus.runtime.runner import Member, begin, emitted_types, failure, nothing_to_answer, refuse_to_publish, stream_of
 from bus.runtime.settings import RunContext
 from bus.sequencer import HUB, Sequencer
 from bus.topics import Wiring
@@ -58,16 +49,8 @@ class LocalBus:
             ComponentError: with the first one that fails.
         """
         for member in self._wiring.members:
-            component = member.component
-            emit = self._emitter(member)
-            try:
-                component.initialize(
-                    self._context, emit if is_ours(component) else canonical_emit(component, emit), self.clock
-                )
-                component.start()
-            except Exception as error:
-                raise failure(component, error) from error
-            for message_type, handler in component.handlers().items():
+            begin(member.component, self._context, self._emitter(member), self.clock)
+            for message_type, handler in member.component.handlers().items():
                 self.tap(message_type, handler)
 
     def declare(self, messages: Iterable[Message]) -> None:

@@ -108,6 +108,19 @@ def _canonical_of(component: Component, message: Message) -> Message:
         raise refuse_to_publish(component, message) from None
 
 
+def begin(component: Component, context: RunContext, emit: Emit, clock: Clock) -> None:
+    """Initialize and start a component.
+
+    Raises:
+        ComponentError: it failed.
+    """
+    try:
+        component.initialize(context, emit if is_ours(component) else canonical_emit(component, emit), clock)
+        component.start()
+    except Exception as error:
+        raise failure(component, error) from error
+
+
 class Runner:
     """The components of one host in rank order. `outputs` holds what they emitted since it was last taken."""
 
@@ -129,14 +142,7 @@ class Runner:
         """
         for member in self.members:
             component = member.component
-            emit = self._emitter(member)
-            try:
-                component.initialize(
-                    self._context, emit if is_ours(component) else canonical_emit(component, emit), self.clock
-                )
-                component.start()
-            except Exception as error:
-                raise failure(component, error) from error
+            begin(component, self._context, self._emitter(member), self.clock)
             for message_type, handler in component.handlers().items():
                 self._routes.setdefault(TYPE_IDS[message_type], []).append((component, handler))
         self.takes = frozenset(self._routes)

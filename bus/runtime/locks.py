@@ -1,0 +1,241 @@
+"""The locks that the guidelines name.
+
+| strategy | used as | re-entrant |
+|---|---|---|
+| `none` | any of the ways below; takes nothing | yes |
+| `lock` | `with lock:` | no: a second take by the same thread waits for ever |
+| `reentrant_lock` | `with lock:` | yes |
+| `reader_writer_lock` | `with lock.read():`, `with lock.write():` | yes, but a reader cannot become a writer |
+| `fine_grained_lock` | `with lock.key(order_id):` | yes, for each key |
+
+All belong to threads, not to asyncio tasks: do not hold one across an `await`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from bus.runtime.context import ExecutionContext
+from bus.runtime.guidelines import LockStrategy, ThreadIsolationGuidelines, ThreadSynchronizationGuidelines
+
+
+class NoLock:
+    """Stands where a lock would be and takes nothing; it can be used in the way of every other strategy."""
+
+    def __enter__(self) -> NoLock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def read(self) -> NoLock:
+        """As `ReaderWriterLock.read`."""
+        return self
+
+    def write(self) -> NoLock:
+        """As `ReaderWriterLock.write`."""
+        return self
+
+    def key(self, _key: Hashable) -> NoLock:
+        """As `KeyedLock.key`."""
+        return self
+
+
+class ReaderWriterLock:
+    """Many readers or one writer.
+
+    A waiting writer goes before readers that come after it, and writers go in order of coming. When a writer is done,
+    the readers that waited for it go before the next writer. So neither can be kept waiting for ever by the other.
+
+    A thread that reads may read again, a thread that writes may read and write again. One that reads cannot also write:
+    two such readers would wait for each other, so that this is an error at once. Every wait ends after `timeout_s`.
+    """
+
+    def __init__(self, timeout_s: float = 60.0) -> None:
+        self._timeout_s = timeout_s
+        self._changed = threading.Condition(threading.Lock())
+        self._readers: dict[int, int] = {}
+        """Thread to how many times it reads."""
+        self._waiting_readers: set[int] = set()
+        self._writers: deque[int] = deque()
+        """Threads that write or wait for it, in order; the first one writes as soon as `_depth` is above 0."""
+        self._depth = 0
+        self._reading = _Held(self._begin_read, self._end_read)
+        self._writing = _Held(self._begin_write, self._end_write)
+
+    def read(self) -> AbstractContextManager[None]:
+        """Hold the lock together with other readers.
+
+        Raises:
+            TimeoutError: a writer did not let go in time.
+        """
+        return self._reading
+
+    def write(self) -> AbstractContextManager[None]:
+        """Hold the lock alone.
+
+        Raises:
+            TimeoutError: the others did not let go in time.
+            RuntimeError: the thread reads already.
+        """
+        return self._writing
+
+    def _begin_read(self) -> None:
+        me = threading.get_ident()
+        with self._changed:
+            if self._is_writing(me):
+                self._depth += 1
+            elif me in self._readers or not self._writers:
+                self._readers[me] = self._readers.get(me, 0) + 1
+            else:
+                self._waiting_readers.add(me)
+                try:
+                    self._wait(lambda: me not in self._waiting_readers, "read")
+                except BaseException:
+                    self._withdraw_reader(me)
+                    raise
+
+    def _end_read(self) -> None:
+        me = threading.get_ident()
+        if self._is_writing(me):
+            self._end_write()
+            return
+        with self._changed:
+            self._drop_reader(me)
+
+    def _begin_write(self) -> None:
+        me = threading.get_ident()
+        with self._changed:
+            if me in self._readers:
+                raise RuntimeError("a thread that holds the lock for reading cannot take it for writing; let go first")
+            if not self._is_writing(me):
+                self._writers.append(me)
+                try:
+                    self._wait(lambda: self._writers[0] == me and not self._readers, "write")
+                except BaseException:
+                    self._writers.remove(me)
+                    self._admit_readers()
+                    raise
+            self._depth += 1
+
+    def _end_write(self) -> None:
+        with self._changed:
+            self._depth -= 1
+            if not self._depth:
+                self._writers.popleft()
+                self._admit_readers()
+
+    def _is_writing(self, me: int) -> bool:
+        return self._depth > 0 and self._writers[0] == me
+
+    def _admit_readers(self) -> None:
+        """Let in those who wait. They count as readers from here on, even before they wake up."""
+        if not self._depth:
+            self._readers.update(dict.fromkeys(self._waiting_readers, 1))
+            self._waiting_readers.clear()
+        self._changed.notify_all()
+
+    def _withdraw_reader(self, me: int) -> None:
+        if me in self._waiting_readers:
+            self._waiting_readers.discard(me)
+        else:
+            self._drop_reader(me)
+
+    def _drop_reader(self, me: int) -> None:
+        self._readers[me] -= 1
+        if not self._readers[me]:
+            del self._readers[me]
+            if not self._readers:
+                self._changed.notify_all()
+
+    def _wait(self, granted: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        while not granted():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"waited {self._timeout_s:g} s to {what}; who holds the lock does not let go of it")
+            self._changed.wait(left)
+
+
+class _Held:
+    """What `with` needs; it has no state of its own, so that one serves all threads."""
+
+    __slots__ = ("_begin", "_end")
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._begin = begin
+        self._end = end
+
+    def __enter__(self) -> None:
+        self._begin()
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
+
+
+class KeyedLock:
+    """One re-entrant lock for each key, kept only while somebody holds or wants it: memory follows use, not keys."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._held: dict[Hashable, _OneKey] = {}
+
+    def __len__(self) -> int:
+        """How many keys are held or wanted now."""
+        return len(self._held)
+
+    @contextlib.contextmanager
+    def key(self, key: Hashable) -> Iterator[None]:
+        """Hold the lock of one key. Threads that take several at a time must all take them in the same order."""
+        with self._mutex:
+            one = self._held.setdefault(key, _OneKey())
+            one.users += 1
+        try:
+            with one.lock:
+                yield
+        finally:
+            with self._mutex:
+                one.users -= 1
+                if not one.users:
+                    del self._held[key]
+
+
+class _OneKey:
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.users = 0
+
+
+_MAKERS: dict[LockStrategy, Callable[[], Any]] = {
+    LockStrategy.NONE: NoLock,
+    LockStrategy.LOCK: threading.Lock,
+    LockStrategy.REENTRANT_LOCK: threading.RLock,
+    LockStrategy.READER_WRITER_LOCK: ReaderWriterLock,
+    LockStrategy.FINE_GRAINED_LOCK: KeyedLock,
+}
+
+
+def make_lock(strategy: str) -> Any:
+    """A new lock of a strategy. What it offers is in the table of this module.
+
+    Raises:
+        ValueError: there is no such strategy.
+    """
+    if strategy not in list(LockStrategy):
+        raise ValueError(f"no lock strategy is called {strategy!r}; there are {', '.join(LockStrategy)}")
+    return _MAKERS[LockStrategy(strategy)]()
+
+
+def lock_for(context: ExecutionContext, component_type: str) -> Any:
+    """The lock that the guidelines name for a component type, `NoLock` where they say not to lock."""
+    if not ThreadIsolationGuidelines.should_use_locks(context, component_type):
+        return NoLock()
+    return make_lock(ThreadSynchronizationGuidelines.get_lock_strategy(context, component_type))
