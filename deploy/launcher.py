@@ -10,7 +10,6 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -22,7 +21,10 @@ from bus.hub import Hub
 from bus.local import LocalBus
 from bus.log import DigestLog, Log, LogWriter
 from bus.roster import EndpointSpec
-from bus.runtime.modes import Isolation
+from bus.runtime.affinity import thread_affinity
+from bus.runtime.context import ExecutionContext
+from bus.runtime.modes import Isolation, ThreadModel
+from bus.runtime.pools import OPTIMIZATION, ThreadPoolManager, pool_names, pool_of
 from bus.runtime.runner import Member, Runner, emitted_types
 from bus.wave import Link, WaveBus
 from deploy import __version__
@@ -33,8 +35,6 @@ from deploy.tables import write_tables
 from schemas import ClosedTrade, ComponentFailed, EquityCurve, Halt, RunCompleted, RunStarted
 from schemas.codec import to_builtins
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
-
-_POOL_WORKERS = 4
 
 
 class Interrupted(AdmfError):
@@ -160,7 +160,7 @@ class _Run:
         result = RunResult(self.folder.run_id, str(self.folder.path), plan.mode, plan.placement)
         started = time.perf_counter()
         log = _make_log(plan, self.folder)
-        with contextlib.ExitStack() as stack:
+        with plan.execution, contextlib.ExitStack() as stack:
             if log is not None:
                 stack.callback(lambda: setattr(result, "digest", log.close()))
             bus: LocalBus | WaveBus | None = None
@@ -208,17 +208,17 @@ class _Run:
 
     def _open_threads(self, stack: contextlib.ExitStack) -> Iterator[Link]:
         plan, bus = self.plan, self.plan.topology.bus
-        pool: ThreadPoolExecutor | None = None
+        pools = _pools(plan)
+        stack.callback(pools.shutdown, cancel_futures=True)
         for entry in plan.entries:
             if entry.isolation is Isolation.THREAD_ISOLATED:
                 link = ThreadLink(self._runner(stack, [entry]), bus.timeout_s, self.stop.check)
                 stack.callback(link.stop)
-                link.start()
+                with thread_affinity(f"component {entry.name}", entry.affinity):
+                    link.start()
                 yield link
             elif entry.isolation is Isolation.ISOLATED:
-                if pool is None:
-                    pool = ThreadPoolExecutor(_POOL_WORKERS, thread_name_prefix="compute_worker")
-                    stack.callback(pool.shutdown, cancel_futures=True)
+                pool = pools.get_executor(pool_of(pools.context, entry.component.component_type))
                 yield PoolLink(self._runner(stack, [entry]), pool, bus.timeout_s)
         shared = plan.at(Isolation.SHARED)
         if shared:
@@ -259,6 +259,14 @@ class _Run:
 def _stop_processes(hub: Hub, group: ProcessGroup, timeout_s: float) -> None:
     hub.stop()
     group.stop(timeout_s)
+
+
+def _pools(plan: Plan) -> ThreadPoolManager:
+    """The run's pools; those of a MIXED run where components are isolated by hand though its model has no threads."""
+    context = plan.execution
+    if pool_names(context) in ((), (OPTIMIZATION,)):
+        context = ExecutionContext(context.name, context.execution_mode, ThreadModel.MIXED)
+    return ThreadPoolManager(context, plan.topology.execution.thread_pools.by_name())
 
 
 def _make_log(plan: Plan, folder: RunFolder) -> Log | None:

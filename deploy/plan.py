@@ -14,8 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bus.errors import ConfigError
+from bus.runtime.affinity import affinity_faults
 from bus.runtime.component import COMPONENT_TYPES, Component
-from bus.runtime.modes import DEFAULT_THREAD_MODELS, ExecutionMode, Isolation, ThreadModel
+from bus.runtime.context import ExecutionContext
+from bus.runtime.guidelines import ThreadIsolationGuidelines
+from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
+from bus.runtime.pools import pool_of
 from bus.runtime.runner import Member
 from bus.runtime.settings import RunContext
 from bus.topics import Wiring
@@ -88,7 +92,12 @@ class Plan:
     @property
     def thread_model(self) -> ThreadModel:
         """The run's thread model, its mode's default if the file names none."""
-        return self.topology.execution.thread_model or DEFAULT_THREAD_MODELS[self.mode]
+        return self.execution.thread_model
+
+    @property
+    def execution(self) -> ExecutionContext:
+        """The mode with its thread model, as components and pools see it."""
+        return _execution(self.topology)
 
     def at(self, isolation: Isolation) -> list[Entry]:
         """The components with this isolation."""
@@ -115,6 +124,15 @@ def make_plan(path: Path, settings: Sequence[str] = (), placement: Placement | N
     """
     content = read_yaml(path)
     apply_settings(content, settings)
+    return plan_of(content, path, placement)
+
+
+def plan_of(content: dict[str, Any], path: Path, placement: Placement | None = None) -> Plan:
+    """As `make_plan`, for the content of a topology file. `path` names it, and its folder is where data are looked up.
+
+    Raises:
+        ConfigError: with every fault that could be found, each with its place.
+    """
     topology, faults = parse_topology(content)
     if topology is None:
         # Components can still be checked one by one, so that all faults come at once.
@@ -127,6 +145,9 @@ def make_plan(path: Path, settings: Sequence[str] = (), placement: Placement | N
     if faults:
         raise ConfigError(faults)
     entries = tuple(_entry(index, r, topology, placement) for index, r in enumerate(found, 1))
+    faults = _affinity_faults(topology, entries)
+    if faults:
+        raise ConfigError(faults)
     return Plan(path, topology, entries, context, placement or _placement_of(entries), content)
 
 
@@ -145,9 +166,10 @@ def _with_defaults(components: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     for component_type, class_name in DEFAULTS.items():
         if component_type not in present:
             complete.setdefault(component_type, {"class": class_name})
+    data_folder = os.environ.get(DATA_FOLDER_VARIABLE)
     for entry in complete.values():
-        if entry.get("class") == "HistoricalDataHandler" and "path" not in entry and DATA_FOLDER_VARIABLE in os.environ:
-            entry["path"] = os.environ[DATA_FOLDER_VARIABLE]
+        if entry.get("class") == "HistoricalDataHandler" and "path" not in entry and data_folder:
+            entry["path"] = data_folder
     return complete
 
 
@@ -225,7 +247,9 @@ def _entry(index: int, resolved: _Resolved, topology: Topology, placement: Place
     if placement is not None:
         isolation = _ISOLATION_OF[placement]
     else:
-        isolation = section.isolation or default_isolation(topology.execution.mode, resolved.component.component_type)
+        isolation = section.isolation or ThreadIsolationGuidelines.get_isolation_level(
+            _execution(topology), resolved.component.component_type
+        )
     return Entry(
         name=resolved.name,
         class_name=section.class_name,
@@ -233,16 +257,36 @@ def _entry(index: int, resolved: _Resolved, topology: Topology, placement: Place
         parameters=resolved.parameters,
         isolation=isolation,
         thread_model=section.thread_model or ThreadModel.SINGLE_THREADED,
-        affinity=section.affinity,
+        # A placement from the command line may take the thread away that the file's affinity is for.
+        affinity=section.affinity if placement is None or isolation in _OWN_THREAD else (),
         source_id=index,
     )
 
 
-def default_isolation(mode: ExecutionMode, component_type: str) -> Isolation:
-    """The specification's table: in a single-threaded backtest all share a thread, else the strategy is isolated."""
-    if mode is ExecutionMode.BACKTEST_SINGLE or component_type != "strategy":
-        return Isolation.SHARED
-    return Isolation.ISOLATED
+def _execution(topology: Topology) -> ExecutionContext:
+    return ExecutionContext(topology.system.name, topology.execution.mode, topology.execution.thread_model)
+
+
+_OWN_THREAD = frozenset({Isolation.THREAD_ISOLATED, Isolation.PROCESS_ISOLATED})
+
+
+def _affinity_faults(topology: Topology, entries: Sequence[Entry]) -> list[str]:
+    """CPUs that do not exist, and affinity of components without a thread or process of their own."""
+    faults = []
+    for name, pool in topology.execution.thread_pools.by_name().items():
+        if pool.affinity:
+            faults += affinity_faults(f"execution.thread_pools.{name}.affinity", pool.affinity)
+    for entry in entries:
+        place = f"components.{entry.name}.affinity"
+        if entry.affinity and entry.isolation in _OWN_THREAD:
+            faults += affinity_faults(place, entry.affinity)
+        elif entry.affinity:
+            pool_name = pool_of(_execution(topology), entry.component.component_type)
+            faults.append(
+                f"{place}: the component is {entry.isolation} and has no thread of its own to bind; make it "
+                f"thread_isolated or process_isolated, or bind the pool by execution.thread_pools.{pool_name}.affinity"
+            )
+    return faults
 
 
 def _placement_of(entries: Sequence[Entry]) -> str:

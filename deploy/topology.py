@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bus.errors import ConfigError
 from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
+from bus.runtime.pools import PoolSettings
 from bus.runtime.settings import RunSettings, StrictModel
 
 AVAILABLE_MODES = (ExecutionMode.BACKTEST_SINGLE, ExecutionMode.BACKTEST_PARALLEL)
@@ -24,11 +25,27 @@ class SystemSection(StrictModel):
     name: str = "ADMF-Trader"
 
 
+class ThreadPoolsSection(StrictModel):
+    """`execution.thread_pools`: the pools of all modes; those of another mode than the run's are not used."""
+
+    data: PoolSettings = PoolSettings()
+    compute: PoolSettings = PoolSettings()
+    market_data: PoolSettings = PoolSettings()
+    order_processing: PoolSettings = PoolSettings()
+    strategy: PoolSettings = PoolSettings()
+    optimization: PoolSettings = PoolSettings()
+
+    def by_name(self) -> dict[str, PoolSettings]:
+        """What the file says, pool by pool."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
 class ExecutionSection(StrictModel):
     """`execution`: what the run is for. `thread_model` follows from the mode when it is left out."""
 
     mode: ExecutionMode = ExecutionMode.BACKTEST_SINGLE
     thread_model: ThreadModel | None = None
+    thread_pools: ThreadPoolsSection = ThreadPoolsSection()
 
     @field_validator("mode")
     @classmethod
