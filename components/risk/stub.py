@@ -29,7 +29,7 @@ class RiskStub(Component):
     component_type = "risk_manager"
     Parameters = RiskStubParameters
     emits = (Order, CancelOrder)
-    quiet = frozenset({Bar})
+    quiet = frozenset({Bar, Fill, OrderStatus})
 
     parameters: RiskStubParameters
 
