@@ -76,7 +76,7 @@ def test_it_stands_between_signals_and_the_execution_side() -> None:
 def test_bars_are_taken_only_to_know_the_equity() -> None:
     assert Bar not in RiskStub("risk", {}).handlers()
     assert Bar in RiskStub("risk", {"percent_of_equity": 10}).handlers()
-    assert RiskStub.quiet == {Bar}
+    assert RiskStub.quiet == {Bar, Fill, OrderStatus}
 
 
 def test_a_buy_becomes_a_market_order_of_the_configured_quantity() -> None:
