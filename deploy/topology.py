@@ -14,6 +14,7 @@ from bus.errors import ConfigError
 from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
 from bus.runtime.pools import PoolSettings
 from bus.runtime.settings import RunSettings, StrictModel
+from deploy.optimize.section import OptimizationSection
 
 AVAILABLE_MODES = (ExecutionMode.BACKTEST_SINGLE, ExecutionMode.BACKTEST_PARALLEL)
 """The modes that this version runs; the others are refused, with this list."""
@@ -108,6 +109,7 @@ class Topology(StrictModel):
     execution: ExecutionSection = ExecutionSection()
     bus: BusSection = BusSection()
     backtest: RunSettings = RunSettings()
+    optimization: OptimizationSection | None = None
     components: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "check": ("deploy.cli.check", "Validate a topology file and show its plan."),
     "launch": ("deploy.cli.launch", "Run a topology."),
     "log": ("deploy.cli.log", "Look into message logs: info, cat, verify, diff."),
+    "optimize": ("deploy.cli.optimize", "Search the best parameters of a topology."),
     "schema": ("deploy.cli.schema", "Show the messages and their JSON Schema."),
 }
 
