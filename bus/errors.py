@@ -46,6 +46,10 @@ class DataError(AdmfError):
         super().__init__("\n".join(self.faults))
 
 
+class StopNow(KeyboardInterrupt):
+    """The run is broken off where it is. Not an Exception: no handler of ours or of a component may swallow it."""
+
+
 class LogError(AdmfError):
     """The message log cannot be read or written."""
 

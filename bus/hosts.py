@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 
 from bus.errors import ComponentError
@@ -17,6 +17,7 @@ from bus.wave import Sequenced
 from schemas import Message
 
 _POLL_S = 0.1
+_JOIN_S = 1.0
 
 
 def source_blocks(runner: Runner, source: int) -> Iterator[list[Message]] | None:
@@ -83,6 +84,8 @@ class PoolLink(HostLink):
 
     pool: Executor
     timeout_s: float
+    check: Callable[[], None] = lambda: None
+    """Called while the bus waits for the pool; raises to give up."""
     _future: Future[list[Output]] | None = None
 
     def deliver(self, wave: Sequence[Sequenced]) -> None:
@@ -99,10 +102,12 @@ class PoolLink(HostLink):
         future, self._future = self._future, None
         if future is None:
             return []
-        try:
-            return future.result(self.timeout_s)
-        except TimeoutError:
-            raise silent(self.runner, self.timeout_s) from None
+        deadline = time.monotonic() + self.timeout_s
+        while not wait([future], _POLL_S).done:
+            self.check()
+            if time.monotonic() > deadline:
+                raise silent(self.runner, self.timeout_s)
+        return future.result()
 
 
 @dataclass
@@ -144,10 +149,10 @@ class ThreadLink(HostLink):
         return answer
 
     def stop(self) -> None:
-        """End the thread and wait for it, at most `timeout_s`."""
+        """End the thread and wait for it, though not long: one that is blocked goes with the process."""
         if self._thread is not None:
             self._inbox.put(None)
-            self._thread.join(self.timeout_s)
+            self._thread.join(min(self.timeout_s, _JOIN_S))
 
     def _answer(self) -> list[Output] | BaseException:
         deadline = time.monotonic() + self.timeout_s

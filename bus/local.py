@@ -95,7 +95,7 @@ class LocalBus:
                 for handler in routes.get(message_type, ()):
                     try:
                         handler(message)
-                    except Exception as error:
+                    except BaseException as error:
                         raise _blame(handler, error) from error
                 if queue:
                     sequencer.head, sequencer.last[source] = seq, source_seq
@@ -128,7 +128,7 @@ class LocalBus:
         for member in reversed(self._wiring.members):
             try:
                 member.component.stop()
-            except Exception as error:
+            except BaseException as error:
                 errors.append(failure(member.component, error))
         if errors:
             raise errors[0]
@@ -141,7 +141,7 @@ class LocalBus:
             for handler in routes.get(type(message), ()):
                 try:
                     handler(message)
-                except Exception as error:
+                except BaseException as error:
                     raise _blame(handler, error) from error
         self._cause = 0
 
@@ -173,7 +173,7 @@ class LocalBus:
         return self._wiring.members[source - 1].component
 
 
-def _blame(handler: Handler, error: Exception) -> Exception:
+def _blame(handler: Handler, error: BaseException) -> BaseException:
     """The error of the component that the handler belongs to; a tap's error as it is."""
     owner = getattr(handler, "__self__", None)
     return failure(owner, error) if isinstance(owner, Component) else error

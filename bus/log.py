@@ -84,6 +84,9 @@ class DigestLog:
     def flush(self) -> None:
         """Nothing is buffered."""
 
+    def abandon(self) -> None:
+        """Nothing is kept."""
+
     def close(self) -> str:
         """The digest as hexadecimal text."""
         return self._digest.value().hex()
@@ -146,6 +149,11 @@ class LogWriter:
         self._written += len(data)
         self._buffer.clear()
         self._buffered = 0
+
+    def abandon(self) -> None:
+        """Write what was appended and close the file without a footer: the run was broken off."""
+        if self._file >= 0:
+            self._close_file()
 
     def close(self) -> str:
         """Write the footer, close the file, and return the digest as hexadecimal text.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bus.errors import ConfigError
 from bus.runtime.component import Component
+from bus.runtime.runner import describe
 from deploy.topology import did_you_mean
 
 ENTRY_POINTS = "admf.components"
@@ -52,8 +53,12 @@ def component_class(name: str) -> type[Component]:
     module_name, attribute = _locate(name)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"cannot import {module_name!r} for class {name!r}: {error}") from error
+    except BaseException as error:
+        # A module of the user's may do anything when it is imported, also call `exit`; only Ctrl-C is not its doing.
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        what = error if isinstance(error, ImportError) else describe(error)
+        raise ConfigError(f"cannot import {module_name!r} for class {name!r}: {what}") from error
     found = getattr(module, attribute, None)
     if found is None:
         known = [key for key, value in vars(module).items() if isinstance(value, type)]
@@ -68,8 +73,8 @@ def _locate(name: str) -> tuple[str, str]:
         return CATALOG[name], name
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
         return entry.module, entry.attr
-    module_name, dot, attribute = name.rpartition(".")
-    if not dot:
+    module_name, _, attribute = name.rpartition(".")
+    if not module_name or not attribute or name.startswith("."):
         known = [*CATALOG, *(e.name for e in importlib.metadata.entry_points(group=ENTRY_POINTS))]
         raise ConfigError(
             f"no class is called {name!r}{did_you_mean(name, known) or '.'} Known are: {', '.join(known)}; "

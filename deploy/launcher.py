@@ -6,16 +6,16 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 from bus.conductor import Bus, Conductor, Progress
-from bus.errors import EXIT_INTERRUPTED, AdmfError, ComponentError
+from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED, AdmfError, ComponentError, LogError, StopNow
 from bus.hosts import MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.local import LocalBus
@@ -31,46 +31,13 @@ from deploy import __version__
 from deploy.plan import Entry, Plan
 from deploy.processes import ProcessGroup
 from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_json
+from deploy.stopping import Interrupted, StopRequest
 from deploy.tables import write_tables
 from schemas import ClosedTrade, ComponentFailed, EquityCurve, Halt, RunCompleted, RunStarted
 from schemas.codec import to_builtins
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
 
-
-class Interrupted(AdmfError):
-    """Somebody asked the run to stop before its end."""
-
-    exit_code = EXIT_INTERRUPTED
-
-
-@dataclass
-class StopRequest:
-    """Turns SIGINT and SIGTERM into a stop at the next point where nothing is under way; a second one stops at once."""
-
-    name: str = ""
-
-    def check(self) -> None:
-        """Raise Interrupted when a stop was asked for."""
-        if self.name:
-            raise Interrupted(f"interrupted by {self.name}")
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen to the signals inside the block. Only the main thread can; elsewhere this does nothing."""
-        previous: dict[signal.Signals, Any] = {}
-        with contextlib.suppress(ValueError):
-            for number in (signal.SIGINT, signal.SIGTERM):
-                previous[number] = signal.signal(number, self._on_signal)
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.name:
-            raise KeyboardInterrupt
-        self.name = signal.Signals(number).name
+_SOCKET_PATH_BYTES = 107
 
 
 @dataclass
@@ -93,6 +60,8 @@ class RunResult:
     processes: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
     exit_code: int = 0
+    broken_off: bool = False
+    """The run ended in the middle of something: its log has no footer."""
 
     @property
     def records(self) -> int:
@@ -132,6 +101,16 @@ def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | Non
     run = _Run(plan, folder, progress, stop or StopRequest())
     with run.stop.listening():
         result = run.execute()
+        try:
+            _write_results(folder, result)
+        except OSError as error:
+            _record_failure(LogError(f"{folder.path}: cannot write the results: {error.strerror}"), None, result)
+        finally:
+            run.stop.closing = False
+    return result
+
+
+def _write_results(folder: RunFolder, result: RunResult) -> None:
     if result.status == COMPLETED:
         result.tables = write_tables(folder.path, result.trades, result.curve)
     folder.update(
@@ -145,7 +124,6 @@ def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | Non
         error=result.error,
     )
     write_json(folder.path / "results.json", result.document())
-    return result
 
 
 @dataclass
@@ -160,16 +138,23 @@ class _Run:
         result = RunResult(self.folder.run_id, str(self.folder.path), plan.mode, plan.placement)
         started = time.perf_counter()
         log = _make_log(plan, self.folder)
-        with plan.execution, contextlib.ExitStack() as stack:
-            if log is not None:
-                stack.callback(lambda: setattr(result, "digest", log.close()))
-            bus: LocalBus | WaveBus | None = None
+        bus: LocalBus | WaveBus | None = None
+        stack = contextlib.ExitStack()
+        with plan.execution:
+            # Whatever a component or a person does, the run ends with a result and leaves nothing behind.
             try:
                 bus = self._open(stack, log, result)
                 result.ready_s = time.perf_counter() - started
                 self._conduct(bus, result)
-            except (AdmfError, KeyboardInterrupt) as error:
+            except BaseException as error:
                 _record_failure(error, bus, result)
+            self.stop.closing = True
+            try:
+                stack.close()
+            except BaseException as error:
+                if result.status == COMPLETED:
+                    _record_failure(error, bus, result)
+            _close_log(log, result)
         result.elapsed_s = time.perf_counter() - started
         return result
 
@@ -209,7 +194,7 @@ class _Run:
     def _open_threads(self, stack: contextlib.ExitStack) -> Iterator[Link]:
         plan, bus = self.plan, self.plan.topology.bus
         pools = _pools(plan)
-        stack.callback(pools.shutdown, cancel_futures=True)
+        stack.callback(pools.shutdown, wait=False, cancel_futures=True)
         for entry in plan.entries:
             if entry.isolation is Isolation.THREAD_ISOLATED:
                 link = ThreadLink(self._runner(stack, [entry]), bus.timeout_s, self.stop.check)
@@ -219,7 +204,7 @@ class _Run:
                 yield link
             elif entry.isolation is Isolation.ISOLATED:
                 pool = pools.get_executor(pool_of(pools.context, entry.component.component_type))
-                yield PoolLink(self._runner(stack, [entry]), pool, bus.timeout_s)
+                yield PoolLink(self._runner(stack, [entry]), pool, bus.timeout_s, self.stop.check)
         shared = plan.at(Isolation.SHARED)
         if shared:
             yield MainThreadLink(self._runner(stack, shared))
@@ -235,7 +220,7 @@ class _Run:
         address = bus.endpoint
         if address == "ipc":
             # Not in the run folder: a socket's path is limited to 107 bytes, and a run folder may lie deep.
-            folder = tempfile.mkdtemp(prefix="admf-")
+            folder = _socket_folder()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             address = f"ipc://{folder}"
         group = ProcessGroup(self.folder.processes)
@@ -254,6 +239,15 @@ class _Run:
     def _watch(self, group: ProcessGroup) -> None:
         group.check()
         self.stop.check()
+
+
+def _socket_folder() -> str:
+    """A folder that only this user may enter, with a path short enough for a socket's."""
+    folder = tempfile.mkdtemp(prefix="admf-")
+    if len(folder) > _SOCKET_PATH_BYTES - len("/out"):
+        Path(folder).rmdir()
+        folder = tempfile.mkdtemp(prefix="admf-", dir="/tmp")
+    return folder
 
 
 def _stop_processes(hub: Hub, group: ProcessGroup, timeout_s: float) -> None:
@@ -299,15 +293,34 @@ def _counts(bus: Bus) -> dict[str, int]:
 
 
 def _record_failure(error: BaseException, bus: LocalBus | WaveBus | None, result: RunResult) -> None:
-    interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
+    interrupted = isinstance(error, Interrupted | StopNow)
     result.status = INTERRUPTED if interrupted else FAILED
-    result.exit_code = error.exit_code if isinstance(error, AdmfError) else EXIT_INTERRUPTED
-    result.error = str(error) or "interrupted"
+    result.broken_off = isinstance(error, StopNow)
+    result.exit_code = (
+        error.exit_code if isinstance(error, AdmfError) else EXIT_INTERRUPTED if interrupted else EXIT_FAILED
+    )
+    result.error = str(error) if isinstance(error, AdmfError | StopNow) else "".join(traceback.format_exception(error))
     if isinstance(error, ComponentError) and error.traceback:
         result.error += f"\n{error.traceback.rstrip()}"
-    if bus is not None and not isinstance(error, KeyboardInterrupt):
+    if bus is None:
+        return
+    if not isinstance(error, StopNow | LogError):
+        # A run that was broken off may have stopped between a record and its place in the log: nothing is added.
         message: ComponentFailed | Halt = Halt(result.error)
         if isinstance(error, ComponentError):
             message = ComponentFailed(error.component, error.error, error.traceback)
         bus.fail(message)
-        result.counts = _counts(bus)
+    result.counts = _counts(bus)
+
+
+def _close_log(log: Log | None, result: RunResult) -> None:
+    if log is None:
+        return
+    try:
+        if result.broken_off:
+            log.abandon()
+        else:
+            result.digest = log.close()
+    except AdmfError as error:
+        if result.status == COMPLETED:
+            _record_failure(error, None, result)

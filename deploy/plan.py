@@ -20,7 +20,7 @@ from bus.runtime.context import ExecutionContext
 from bus.runtime.guidelines import ThreadIsolationGuidelines
 from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
 from bus.runtime.pools import pool_of
-from bus.runtime.runner import Member
+from bus.runtime.runner import Member, describe
 from bus.runtime.settings import RunContext
 from bus.topics import Wiring
 from deploy.catalog import DEFAULTS, component_class, look_up_beside
@@ -215,6 +215,8 @@ def _resolve_one(name: str, entry: dict[str, Any]) -> tuple[_Resolved | None, li
         component = cls(name, parameters)
     except ValidationError as error:
         return None, faults + _parameter_faults(error, cls.Parameters, place)
+    except Exception as error:
+        return None, [*faults, f"{place}: {cls.__qualname__} cannot be made: {describe(error)}"]
     return (None if section is None else _Resolved(name, section, component, parameters)), faults
 
 

@@ -54,11 +54,11 @@ class ProcessGroup:
         errors = self.folder / f"{entry.name}.err"
         with errors.open("wb") as error_file:
             popen = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-                [sys.executable, "-m", "deploy.host", entry.name],
+                [sys.executable, "-P", "-m", "deploy.host", entry.name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=error_file,
-                env=_environment(context),
+                env=_environment(),
                 start_new_session=True,
             )
         assert popen.stdin is not None
@@ -78,7 +78,11 @@ class ProcessGroup:
                 raise ComponentError(process.entry.name, _how_it_ended(process, code), tail(process.errors))
 
     def stop(self, timeout_s: float) -> None:
-        """Wait for all to end, data sources first; then SIGTERM, then SIGKILL, `timeout_s` apart."""
+        """Wait for all to end, data sources first; then SIGTERM, then SIGKILL, `timeout_s` apart.
+
+        Raises:
+            ComponentError: one of them ended by itself with an error.
+        """
         self.stopping = True
         ordered = sorted(self.processes, key=lambda process: process.entry.component.component_type != "data_handler")
         deadline = time.monotonic() + timeout_s
@@ -96,6 +100,10 @@ class ProcessGroup:
             assert process.popen.stdin is not None
             with contextlib.suppress(OSError):
                 process.popen.stdin.close()
+        for process in self.processes:
+            if process.popen.returncode > 0:
+                text = f"{_how_it_ended(process, process.popen.returncode)} while it was stopped"
+                raise ComponentError(process.entry.name, text, tail(process.errors))
 
 
 def _running(processes: Sequence[Process]) -> list[Process]:
@@ -117,9 +125,9 @@ def _orders(entry: Entry, token: str, context: RunContext, addresses: tuple[str,
     }
 
 
-def _environment(context: RunContext) -> dict[str, str]:
-    """Ours, with this project first on the path and the topology file's folder last."""
-    path = [str(_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), str(context.base_dir)]
+def _environment() -> dict[str, str]:
+    """Ours, with this project first on the path. The topology file's folder comes last, so the host appends it."""
+    path = [str(_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 

@@ -57,12 +57,17 @@ def make_run_folder(plan: Plan) -> RunFolder:
     path = plan.topology.bus.run_dir / run_id
     try:
         path.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"bus.run_dir: cannot make {path}: {error.strerror}") from None
-    folder = RunFolder(path, run_id)
-    (path / "topology.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(plan.content, default=str))))
+        folder = RunFolder(path, run_id)
+        (path / "topology.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(plan.content, default=str))))
+        _begin(folder, plan, started)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"bus.run_dir: cannot make {path}: {getattr(error, 'strerror', None) or error}") from None
+    return folder
+
+
+def _begin(folder: RunFolder, plan: Plan, started: dt.datetime) -> None:
     folder.update(
-        run_id=run_id,
+        run_id=folder.run_id,
         status=RUNNING,
         mode=plan.mode,
         placement=plan.placement,
@@ -77,7 +82,6 @@ def make_run_folder(plan: Plan) -> RunFolder:
         hash_seed=os.environ.get("PYTHONHASHSEED", ""),
         command=sys.argv,
     )
-    return folder
 
 
 def write_json(path: Path, content: Any) -> None:

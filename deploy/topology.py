@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -68,9 +69,9 @@ class BusSection(StrictModel):
     endpoint: str = "ipc"
     capture: Literal["full", "digest", "none"] = "full"
     run_dir: Path = Path("runs")
-    timeout_s: float = Field(default=60.0, gt=0)
-    start_timeout_s: float = Field(default=30.0, gt=0)
-    stop_timeout_s: float = Field(default=2.0, gt=0)
+    timeout_s: float = Field(default=60.0, gt=0, le=86_400)
+    start_timeout_s: float = Field(default=30.0, gt=0, le=86_400)
+    stop_timeout_s: float = Field(default=2.0, gt=0, le=3_600)
 
     @field_validator("endpoint")
     @classmethod
@@ -99,6 +100,9 @@ class ComponentSection(StrictModel):
         return model
 
 
+HUB_NAME = "hub"
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+
 PLACEMENT_KEYS = frozenset(f.alias or name for name, f in ComponentSection.model_fields.items())
 
 
@@ -120,6 +124,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     seen: set[Hashable] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
         key = loader.construct_object(key_node)
         if key in seen:
             mark = key_node.start_mark
@@ -149,8 +155,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
         raise ConfigError(f"{path}: {where}: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # Not only YAMLError: the 30th of February is a ValueError, a list as a key a TypeError.
+        raise ConfigError(f"{path}: not a YAML value: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: holds {type(content).__name__}, not a mapping with sections like 'components:'")
     return content
@@ -180,8 +187,8 @@ def _apply(content: dict[str, Any], setting: str) -> str | None:
         return f"--set {setting}: write it as section.key=value, for instance components.broker.max_volume_pct=0.2"
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return f"--set {setting}: {text!r} is not a YAML value"
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        return f"--set {setting}: {text!r} is not a YAML value: {str(error).splitlines()[0]}"
     node = content
     for key in keys[:-1]:
         inner = node.setdefault(key, {})
@@ -203,11 +210,18 @@ def parse_topology(content: Mapping[str, Any]) -> tuple[Topology | None, list[st
         content = {**content, "components": {}}
     elif components is None:
         content = {**content, "components": {}}
-    for name, entry in (content["components"] or {}).items():
-        if not isinstance(name, str) or not isinstance(entry, dict):
-            faults.append(f"components.{name}: is {entry!r}, not a mapping with at least 'class'")
-    if faults:
-        content = {**content, "components": {}}
+    sound = {}
+    for name, entry in content["components"].items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == HUB_NAME:
+            faults.append(
+                f"components.{name!r:.80}: not a name: use letters, digits, '_', '.' and '-', begin with a letter or "
+                f"digit, at most 64, and not {HUB_NAME!r}"
+            )
+        elif not isinstance(entry, dict):
+            faults.append(f"components.{name}: is {entry!r:.60}, not a mapping with at least 'class'")
+        else:
+            sound[name] = entry
+    content = {**content, "components": sound}
     try:
         return Topology.model_validate(content), faults
     except ValidationError as error:

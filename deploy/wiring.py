@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from bus.runtime.component import COMPONENT_TYPES, EXECUTION_TYPES, Component
-from bus.runtime.runner import emitted_types
+from bus.runtime.runner import describe, emitted_types
 from bus.runtime.settings import RunContext
 from schemas import Bar, CancelOrder, Message, Order, Quote, ReplaceOrder, Signal, Trade
 from schemas.registry import MESSAGE_TYPES
@@ -23,7 +23,10 @@ def wiring_faults(components: Mapping[str, Component], context: RunContext, comp
     """
     faults = [*_type_faults(components), *_right_faults(components), *_broker_faults(context)]
     for name, component in components.items():
-        faults += [f"components.{name}.{fault}" for fault in component.faults(context)]
+        try:
+            faults += [f"components.{name}.{fault}" for fault in component.faults(context)]
+        except Exception as error:
+            faults.append(f"components.{name}: its own check failed: {describe(error)}")
     if complete:
         faults += _reach_faults(components)
         faults += _count_faults(components)

@@ -98,14 +98,17 @@ class ThreadPoolManager:
                 self._executors[pool_name] = self._make(pool_name)
             return self._executors[pool_name]
 
-    def shutdown(self, cancel_futures: bool = False) -> None:
-        """Wait for all that runs, and for all that waits unless it is cancelled; a second call does nothing."""
+    def shutdown(self, wait: bool = True, cancel_futures: bool = False) -> None:
+        """Wait for all that runs (unless told not to), and for all that waits unless it is cancelled.
+
+        A second call does nothing.
+        """
         with self._lock:
             self._is_shut_down = True
             executors = list(self._executors.values())
         with contextlib.ExitStack() as stack:
             for executor in executors:
-                stack.callback(executor.shutdown, cancel_futures=cancel_futures)
+                stack.callback(executor.shutdown, wait=wait, cancel_futures=cancel_futures)
 
     def __enter__(self) -> ThreadPoolManager:
         return self

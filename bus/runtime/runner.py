@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bus.errors import AdmfError, ComponentError, ProtocolError
+from bus.errors import AdmfError, ComponentError, ProtocolError, StopNow
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler, Source
 from bus.runtime.settings import RunContext
@@ -63,21 +63,33 @@ def nothing_to_answer(component: Component) -> ProtocolError:
     return ProtocolError(f"{component.name} emitted while it handled no message; only handlers emit")
 
 
-def failure(component: Component, error: Exception) -> ComponentError:
+def failure(component: Component, error: BaseException) -> ComponentError:
     """The error of a component that raised.
 
     One of our own errors is meant for the user: it keeps its exit code, and a traceback would only bury its text.
+    Whatever else it raised is its failure, also SystemExit and KeyboardInterrupt; only StopNow is ours, and goes on.
     """
+    if isinstance(error, StopNow):
+        raise error
     if isinstance(error, AdmfError):
         known = ComponentError(component.name, str(error))
         known.exit_code = error.exit_code
         return known
-    return ComponentError(component.name, describe(error), "".join(traceback.format_exception(error)))
+    return ComponentError(component.name, describe(error), printable("".join(traceback.format_exception(error))))
 
 
 def describe(error: BaseException) -> str:
-    """The error in one line, with its type."""
-    return f"{type(error).__name__}: {error}"
+    """The error in one line, with its type; whatever its text is, or if it has none that can be read."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be read"
+    return printable(f"{type(error).__name__}: {text}")
+
+
+def printable(text: str) -> str:
+    """The text as it can be encoded: lone surrogates are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def canonical_emit(component: Component, emit: Emit) -> Emit:
@@ -95,7 +107,9 @@ def stream_of(source: Source) -> Iterator[list[Message]]:
     try:
         for block in source.blocks():
             yield block if is_ours(source) else [_canonical_of(source, message) for message in block]
-    except Exception as error:
+    except GeneratorExit:
+        raise
+    except BaseException as error:
         raise failure(source, error) from error
 
 
@@ -117,7 +131,7 @@ def begin(component: Component, context: RunContext, emit: Emit, clock: Clock) -
     try:
         component.initialize(context, emit if is_ours(component) else canonical_emit(component, emit), clock)
         component.start()
-    except Exception as error:
+    except BaseException as error:
         raise failure(component, error) from error
 
 
@@ -166,7 +180,7 @@ class Runner:
         for component, handler in self._routes.get(type_id, ()):
             try:
                 handler(message)
-            except Exception as error:
+            except BaseException as error:
                 raise failure(component, error) from error
 
     def take_outputs(self) -> list[Output]:
@@ -181,7 +195,7 @@ class Runner:
         for member in reversed(self.members):
             try:
                 member.component.stop()
-            except Exception as error:
+            except BaseException as error:
                 errors.append(failure(member.component, error))
         if errors:
             raise errors[0]

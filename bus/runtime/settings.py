@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -41,10 +42,10 @@ class RunSettings(StrictModel):
     `close_at_end` says how positions are closed after the last bar.
     """
 
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     start_date: dt.date | None = None
     end_date: dt.date | None = None
-    initial_cash: float = Field(default=100_000.0, gt=0)
+    initial_cash: float = Field(default=100_000.0, gt=0, le=1e15)
     currency: str = "USD"
     close_at_end: CloseRule = CloseRule.LAST_CLOSE
     periods_per_year: float | None = Field(default=None, gt=0)
@@ -58,6 +59,22 @@ class RunSettings(StrictModel):
         if repeated:
             raise ValueError(f"named more than once: {', '.join(repeated)}")
         return symbols
+
+    @field_validator("start_date", "end_date")
+    @classmethod
+    def _is_representable(cls, day: dt.date | None) -> dt.date | None:
+        if day is not None and not 1700 <= day.year <= 2199:
+            raise ValueError(f"{day} is outside the years 1700 to 2199, which nanoseconds since the epoch can hold")
+        return day
+
+    @field_validator("instruments")
+    @classmethod
+    def _each_instrument_once(cls, instruments: tuple[Instrument, ...]) -> tuple[Instrument, ...]:
+        symbols = [instrument.symbol for instrument in instruments]
+        repeated = sorted({s for s in symbols if symbols.count(s) > 1})
+        if repeated:
+            raise ValueError(f"declared more than once: {', '.join(repeated)}")
+        return instruments
 
     @model_validator(mode="after")
     def _start_before_end(self) -> RunSettings:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import click
 
 from bus.conductor import Progress
 from deploy.cli.options import as_placement, topology_options
-from deploy.launcher import StopRequest, launch
+from deploy.launcher import launch
 from deploy.plan import make_plan
+from deploy.stopping import StopRequest
 
 
 @click.command("launch")
@@ -22,7 +25,7 @@ from deploy.plan import make_plan
 def command(config: Path, settings: tuple[str, ...], placement: str | None, as_json: bool) -> None:
     """Run the topology in CONFIG to its end and print what it gave."""
     plan = make_plan(config, settings, as_placement(placement))
-    with _progress_bar() as progress:
+    with _progress_bar() as progress, standard_output_to_error():
         result = launch(plan, progress, StopRequest())
     if as_json:
         click.echo(json.dumps(result.document(), allow_nan=False))
@@ -33,7 +36,31 @@ def command(config: Path, settings: tuple[str, ...], placement: str | None, as_j
     if result.error:
         click.echo(f"{result.status.capitalize()}: {result.error}", err=True)
         click.echo(f"Run folder: {result.run_dir}", err=True)
-    sys.exit(result.exit_code)
+    leave(result.exit_code)
+
+
+def leave(exit_code: int) -> None:
+    """End the process, also when a blocked handler still holds one of its threads."""
+    others = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if others:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
+
+
+@contextlib.contextmanager
+def standard_output_to_error() -> Iterator[None]:
+    """What components print goes to standard error, so that our output stays what it is said to be."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def cat(path: Path, as_json: bool, limit: int | None, **wanted: Any) -> None:
     shown = 0
     for record in log_tools.matching(reader, chosen):
         described = log_tools.describe(reader, record)
-        click.echo(json.dumps(described) if as_json else _line(described))
+        click.echo(as_json_text(described) if as_json else _line(described))
         shown += 1
         if shown == limit:
             return
@@ -86,6 +87,22 @@ def cat(path: Path, as_json: bool, limit: int | None, **wanted: Any) -> None:
     if not shown and unknown:
         declared = [s.name for s in reader.sources.values()] + [t.name for t in reader.types.values()]
         raise LogError(f"{path}: the log knows no {unknown[0]!r}{did_you_mean(unknown[0], declared)}")
+
+
+def as_json_text(value: Any) -> str:
+    """JSON, in which NaN and the infinities, which it does not have, are null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check_types(types: frozenset[str]) -> None:
@@ -135,7 +152,7 @@ def diff(left: Path, right: Path, as_json: bool) -> None:
     difference = log_tools.first_difference(left, right)
     if as_json:
         document = None if difference is None else difference.__dict__
-        click.echo(json.dumps({"equal": difference is None, "difference": document}))
+        click.echo(as_json_text({"equal": difference is None, "difference": document}))
     elif difference is None:
         click.echo("equal")
     else:

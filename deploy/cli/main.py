@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
 
-from bus.errors import AdmfError
+from bus.errors import EXIT_FAILED, AdmfError
 from deploy import __version__
 
 COMMANDS = {
@@ -17,6 +18,9 @@ COMMANDS = {
     "optimize": ("deploy.cli.optimize", "Search the best parameters of a topology."),
     "schema": ("deploy.cli.schema", "Show the messages and their JSON Schema."),
 }
+
+PRINTING = frozenset({"check", "log", "schema"})
+"""Commands that only print. The others write to pipes of their own, whose end they must survive."""
 
 
 class LazyGroup(click.Group):
@@ -50,6 +54,9 @@ def admf() -> None:
 
 def main() -> None:
     """Entry point of the console script: our errors become one clear text and an exit code."""
+    if sys.argv[1:2] and sys.argv[1] in PRINTING:
+        # Without this click turns a reader that has left (`admf log cat | head`) into exit code 1.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         admf.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -60,10 +67,9 @@ def main() -> None:
     except AdmfError as error:
         report_error(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has left (`admf log cat | head`): nothing to complain about.
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_FAILED)
 
 
 def report_error(error: AdmfError) -> None:

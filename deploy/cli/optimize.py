@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED
-from deploy.launcher import Interrupted, StopRequest
 from deploy.optimize.optimizer import Hooks, SearchResult, optimize
 from deploy.optimize.tables import document, point_text, value_text
 from deploy.optimize.trial import Trial, cost_of
 from deploy.optimize.windows import Fold
+from deploy.stopping import Interrupted, StopRequest
 
 _SHOWN = 10
 
@@ -39,7 +39,7 @@ def command(config: Path, settings: tuple[str, ...], restart: bool, as_json: boo
     """
     try:
         with _progress() as hooks:
-            result = optimize(config, settings, hooks, StopRequest(), restart)
+            result = optimize(config, settings, hooks, StopRequest(grace_s=None), restart)
     except Interrupted as error:
         click.echo(f"Interrupted: {error}. The study keeps what was found; the same command goes on.", err=True)
         sys.exit(EXIT_INTERRUPTED)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bus.errors import AdmfError, ConfigError
-from deploy.launcher import Interrupted, RunResult, StopRequest, launch
+from deploy.launcher import RunResult, launch
 from deploy.optimize.market_data import SharedData, with_shared_data
 from deploy.plan import Placement, make_plan
 from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED
+from deploy.stopping import Interrupted, StopRequest
 
 INVALID = "invalid"
 """The topology refuses this combination of parameters."""

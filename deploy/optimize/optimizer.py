@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bus.errors import AdmfError, ConfigError, Divergence
-from deploy.launcher import Interrupted, StopRequest, launch
+from deploy.launcher import launch
 from deploy.optimize.constraints import Constraint, parse_constraints, split_by_kind
 from deploy.optimize.extras import need
 from deploy.optimize.market_data import SharedData, first_and_last_ns, share
@@ -28,6 +28,7 @@ from deploy.optimize.windows import Fold, Period, make_folds
 from deploy.optimize.workers import Workers, open_workers
 from deploy.plan import Placement, Plan, make_plan
 from deploy.run_folder import COMPLETED, INTERRUPTED
+from deploy.stopping import Interrupted, StopRequest
 
 _NS_PER_S = 1_000_000_000
 _MAY_CHANGE = {"study", "storage", "trials", "executor", "workers", "address", "keep_runs"}

@@ -21,11 +21,11 @@ from concurrent.futures import (
 from typing import Any
 
 from bus.errors import AdmfError, ConfigError
-from deploy.launcher import Interrupted
 from deploy.optimize.extras import need
 from deploy.optimize.job import Job, Outcome, run_job
 from deploy.optimize.section import OptimizationSection
 from deploy.run_folder import FAILED, INTERRUPTED
+from deploy.stopping import Interrupted
 
 _DEATHS_TOGETHER = 2
 """After so many deaths of a pool under it, a job runs alone, so that the guilty one is known."""

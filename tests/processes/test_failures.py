@@ -11,7 +11,7 @@ import pytest
 
 from bus.log_reader import LogReader
 from schemas import ComponentFailed, Halt
-from tests.support.launching import PARTS, Running, admf, is_alive, start
+from tests.support.launching import PARTS, Running, admf, is_alive, launch_json, start
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.processes
@@ -125,9 +125,77 @@ def test_a_process_that_dies_at_its_start_is_reported_with_its_last_words(tmp_pa
     assert "no licence found" in done.stderr
 
 
+@pytest.mark.parametrize("placement", ["local", "threads", "processes"])
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("exit", "SystemExit: 0"),
+        ("exit in start", "SystemExit: 0"),
+        ("interrupt", "KeyboardInterrupt"),
+        ("unreadable", "Unreadable: its text cannot be read"),
+        ("surrogate", "RuntimeError: bad \\ud800 text"),
+        ("raise in stop", "it will not stop"),
+    ],
+)
+def test_whatever_a_component_does_the_run_fails_with_its_name_and_a_result(tmp_path, placement, how, text):
+    done = launch_parts(tmp_path, placement, *ODD, f"components.strategy.how={how}")
+    assert done.returncode == 1
+    assert "component 'strategy' failed: " in done.stderr
+    assert text in done.stderr
+    (manifest,) = tmp_path.glob("runs/*/manifest.json")
+    assert '"status": "failed"' in manifest.read_text()
+
+
+def test_json_stays_one_document_when_a_component_prints(tmp_path):
+    document = launch_json(PARTS, tmp_path, "--set", ODD[0], "--set", "components.strategy.how=print")
+    assert document["status"] == "completed"
+
+
+@pytest.mark.parametrize("isolation", ["shared", "isolated", "thread_isolated"])
+def test_a_blocked_handler_does_not_keep_an_interrupt_from_ending_the_run(long_run, isolation):
+    run = long_run("components.strategy.hang_at=30000", f"components.strategy.isolation={isolation}", placement="")
+    run.kill(run.popen.pid, signal.SIGINT)
+    code, errors = run.end(within_s=5)
+    assert code == 130
+    assert "Interrupted: interrupted by SIGINT" in errors
+    assert run.manifest["status"] == "interrupted"
+    assert sum(1 for _ in LogReader(run.run_dir)) > 100
+
+
+def test_a_second_interrupt_does_not_lose_the_result(long_run):
+    run = long_run(placement="local")
+    run.kill(run.popen.pid, signal.SIGINT)
+    run.kill(run.popen.pid, signal.SIGINT)
+    code, errors = run.end(within_s=5)
+    assert code == 130
+    assert "Interrupted: interrupted by SIGINT" in errors
+    assert run.manifest["status"] == "interrupted"
+
+
+def test_a_blocked_handler_on_the_pool_is_named_after_the_time_out_and_the_launcher_ends(tmp_path):
+    settings = ("components.strategy.hang_at=50", "components.strategy.isolation=isolated", "bus.timeout_s=1")
+    done = launch_parts(tmp_path, "", *settings)
+    assert done.returncode == 1
+    assert "component 'strategy' failed: did not answer within 1 s" in done.stderr
+
+
+def test_modules_in_the_users_folders_do_not_shadow_ours_or_the_standard_library(tmp_path):
+    folder = tmp_path / "user"
+    folder.mkdir()
+    for name in ("random.py", "deploy.py", "bus.py", "zmq.py"):
+        (folder / name).write_text("raise ImportError('shadowed')\n")
+    config = folder / "topology.yaml"
+    config.write_text(PARTS.read_text())
+    assert launch_json(config, tmp_path, "--placement", "processes")["status"] == "completed"
+
+
+ODD = ("components.strategy.class=tests.support.parts.Odd",)
+
+
 def launch_parts(folder: Path, placement: str, *settings: str):
     arguments = [part for setting in settings for part in ("--set", setting)]
     run_dir = f"bus.run_dir={folder / 'runs'}"
-    done = admf("launch", str(PARTS), "--placement", placement, "--set", run_dir, *arguments, folder=folder)
+    where = ["--placement", placement] if placement else []
+    done = admf("launch", str(PARTS), *where, "--set", run_dir, *arguments, folder=folder)
     assert os.listdir(folder / "t") == []  # noqa: PTH208 (only the names matter)
     return done

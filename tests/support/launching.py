@@ -86,7 +86,8 @@ def is_alive(pid: int) -> bool:
 
 def start(config: Path, folder: Path, *settings: str, placement: str = "processes") -> Running:
     """Launch a run and wait until records flow."""
-    arguments = ["launch", str(config), "--placement", placement, "--set", f"bus.run_dir={folder / 'runs'}"]
+    arguments = ["launch", str(config), "--set", f"bus.run_dir={folder / 'runs'}"]
+    arguments += ["--placement", placement] if placement else []
     for setting in settings:
         arguments += ["--set", setting]
     popen = subprocess.Popen(

@@ -182,6 +182,42 @@ class PlainPortfolio(Component):
         self.heard += 1
 
 
+class Unreadable(Exception):
+    """An error whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class Odd(EveryNth):
+    """A strategy that fails in unusual ways."""
+
+    class Parameters(EveryNth.Parameters):
+        how: str = ""
+
+    def start(self) -> None:
+        if self.parameters.how == "exit in start":
+            raise SystemExit(0)
+
+    def stop(self) -> None:
+        if self.parameters.how == "raise in stop":
+            raise RuntimeError("it will not stop")
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        match self.parameters.how:
+            case "exit":
+                raise SystemExit(0)
+            case "interrupt":
+                raise KeyboardInterrupt
+            case "unreadable":
+                raise Unreadable
+            case "surrogate":
+                raise RuntimeError("bad \ud800 text")
+            case "print":
+                print("a component that prints")
+
+
 class Sink(Component):
     """Takes bars and fills, says nothing."""
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bus.endpoint import Endpoint, HubGone
+from bus.errors import ComponentError
 from bus.hosts import MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.runtime.component import handles
@@ -46,7 +47,7 @@ def test_a_component_that_calls_exit_in_a_thread_ends_the_run_at_once_and_not_af
     link.start()
     link.deliver(a_wave())
     begun = time.monotonic()
-    with pytest.raises(SystemExit, match=r"^enough$"):
+    with pytest.raises(ComponentError, match=r"^component 'quits' failed: SystemExit: enough$"):
         link.collect()
     assert time.monotonic() - begun < 10
     link.stop()

@@ -185,3 +185,50 @@ def test_no_execution_component_of_ours_takes_a_signal_and_only_risk_gives_order
         if component.component_type in EXECUTION_TYPES:
             assert Signal not in component.handlers(), name
         assert (Order in component.emits) == (component.component_type == "risk_manager"), name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("backtest: {start_date: 2005-02-30}\n" + SMALL, "not a YAML value: day is out of range for month"),
+        ("? [a, b]\n: 1\n" + SMALL, "topology.yaml"),
+        (
+            "backtest: {end_date: 9999-12-31}\n" + SMALL,
+            "backtest.end_date: 9999-12-31 is outside the years 1700 to 2199",
+        ),
+        ("backtest: {symbols: ['']}\n" + SMALL, "backtest.symbols.0: String should have at least 1 character"),
+        ("bus: {timeout_s: 1e10}\n" + SMALL, "bus.timeout_s: Input should be less than or equal to 86400"),
+        (SMALL + "  x: {class: .Foo}\n", "components.x.class: no class is called '.Foo'"),
+        (SMALL + "  '../x': {class: Portfolio}\n", "components.'../x': not a name: use letters"),
+        (SMALL + "  -h: {class: Portfolio}\n", "components.'-h': not a name"),
+        (SMALL + "  hub: {class: Portfolio}\n", "components.'hub': not a name"),
+        (SMALL + "  x: {class: broken_module.X}\n", "components.x.class: cannot import 'broken_module'"),
+        (
+            SMALL + "  x: {class: quitting_module.X}\n",
+            "cannot import 'quitting_module' for class 'quitting_module.X': SystemExit",
+        ),
+        (SMALL + "  x: {class: odd_module.Odd}\n", "components.x: Odd cannot be made: ZeroDivisionError"),
+    ],
+)
+def test_what_would_break_the_program_is_a_fault_like_any_other(tmp_path, text, expected):
+    (tmp_path / "broken_module.py").write_text("def x(:\n")
+    (tmp_path / "quitting_module.py").write_text("raise SystemExit(0)\n")
+    (tmp_path / "odd_module.py").write_text(
+        "from tests.support.parts import Sink\n\n\nclass Odd(Sink):\n    def __init__(self, *a):\n        1 / 0\n"
+    )
+    found = faults(tmp_path, text)
+    assert any(expected in fault for fault in found), found
+
+
+def test_one_bad_entry_hides_no_other_fault_and_invents_none(tmp_path):
+    text = SMALL.replace("parts.EveryNth}", "parts.EveryNth, nn: 2}") + "  broker:\n"
+    found = faults(tmp_path, text)
+    assert any(fault.startswith("components.broker: is None, not a mapping") for fault in found)
+    assert any(fault.startswith("components.strategy.nn: unknown key") for fault in found)
+    assert len(found) == 2, found
+
+
+def test_yaml_merge_keys_work(tmp_path):
+    path = tmp_path / "topology.yaml"
+    path.write_text(SMALL + "  one: &b {class: SimulatedBroker, symbols: [AAPL]}\n  two: {<<: *b, symbols: [IBM]}\n")
+    assert make_plan(path).context.brokers == {"one": ("AAPL",), "two": ("IBM",)}

@@ -67,7 +67,7 @@ def test_the_documented_backtest_runs(example, data, tmp_path, monkeypatch, caps
     monkeypatch.setenv("ADMF_DATA", str(data))
     monkeypatch.chdir(tmp_path)
     names = {"config": example}
-    exec(block("python", "resolve('backtest_engine')"), names)
+    exec(block("python", 'resolve("backtest_engine")'), names)
     performance = names["results"]["statistics"]
     assert capsys.readouterr().out.startswith(f"Total return: {performance['total_return_pct']:.2f}%\nSharpe ratio: ")
     assert isinstance(performance["sharpe_ratio"], float)

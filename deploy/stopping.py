@@ -1,0 +1,68 @@
+"""Stopping a run before its end, when somebody asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from bus.errors import EXIT_INTERRUPTED, AdmfError, StopNow
+
+GRACE_S = 2.0
+"""How long a run may take to come to a point where nothing is under way; then it is broken off."""
+
+
+class Interrupted(AdmfError):
+    """Somebody asked the run to stop before its end."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+@dataclass
+class StopRequest:
+    """Turns SIGINT, SIGTERM and SIGHUP into a stop at the next point where nothing is under way.
+
+    A second signal, or `grace_s` without such a point (a handler that blocks, components that answer each other for
+    ever), break the run off where it is. While a run is being closed, signals change nothing: it is about to end.
+    """
+
+    name: str = ""
+    closing: bool = False
+    grace_s: float | None = GRACE_S
+
+    def check(self) -> None:
+        """Raise Interrupted when a stop was asked for."""
+        if self.name and not self.closing:
+            raise Interrupted(f"interrupted by {self.name}")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to the signals inside the block. Only the main thread can; elsewhere this does nothing."""
+        previous: dict[signal.Signals, Any] = {}
+        with contextlib.suppress(ValueError):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                previous[number] = signal.signal(number, self._on_signal)
+            previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
+        try:
+            yield
+        finally:
+            if previous:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.closing:
+            return
+        if self.name:
+            raise StopNow(f"interrupted by {self.name}, twice")
+        self.name = signal.Signals(number).name
+        if self.grace_s is not None:
+            signal.setitimer(signal.ITIMER_REAL, self.grace_s)
+
+    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.closing:
+            raise StopNow(f"interrupted by {self.name}, and broken off after {self.grace_s:g} s")
