@@ -25,7 +25,10 @@ REQUESTS = frozenset({CANCEL, REPLACE})
 
 
 class Action(NamedTuple):
-    """Something that happens to an order at a time (ns UTC), such as its arrival. Sorted by time, then number."""
+    """Something that happens to an order at a time (ns UTC), such as its arrival. Sorted by time, then number.
+
+    `oco_cut` is the order's when the action was scheduled: an amendment does not know what was taken off since.
+    """
 
     ts: int
     number: int
@@ -33,6 +36,7 @@ class Action(NamedTuple):
     order: Working
     amended: Order | None = None
     reason: str = ""
+    oco_cut: float = 0.0
 
 
 class Book:
@@ -42,7 +46,9 @@ class Book:
         "_falls",
         "_rises",
         "agenda",
+        "ask",
         "at_close",
+        "bid",
         "instrument",
         "interval",
         "last",
@@ -57,13 +63,16 @@ class Book:
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.restless: dict[str, Working] = {}
-        """Orders that every bar must look at, by id: market, market-on-open and trailing stop orders."""
+        """Orders that every bar must look at, by id: market, market-on-open, trailing stop and new limit orders."""
         self.at_close: dict[str, Working] = {}
         """Market-on-close orders, by id."""
         self.agenda: list[Action] = []
         """A heap."""
         self.last: Bar | Quote | Trade | None = None
         """The record that orders last met, or would have met."""
+        self.ask: float | None = None
+        self.bid: float | None = None
+        """The last price that was quoted on each side; None for never."""
         self.market: Market | None = None
         """What was made of `last`, with what is left of its budget; None when no order has met it."""
         self.last_ts = 0
@@ -151,9 +160,9 @@ def _up_to(index: list[Filed], bound: float) -> Iterator[Working]:
 
 
 def _level(order: Working) -> float | None:
-    """The price that the order waits for, None if it does not wait for a price of its own."""
+    """The price that the order waits for; None if every record must look at it, as at a limit that does not rest."""
     if order.kind in _BY_LIMIT:
-        return order.order.limit_price
+        return order.order.limit_price if order.rested else None
     if order.kind in _BY_STOP or order.kind in _BY_TOUCH:
         return order.stop
     return None

@@ -15,7 +15,7 @@ from components.broker.fills import FillWriter
 from components.broker.groups import Groups
 from components.broker.market import Market
 from components.broker.pricing import Event
-from components.broker.working import Working, missing, tidy
+from components.broker.working import Working, missing, remainder, tidy
 from schemas import BrokerReport, Order, OrderState, ReportType
 
 FINAL_ORDERS_KEPT: Final = 10_000
@@ -69,9 +69,16 @@ class Desk:
         return not self.orders and not self.in_flight
 
     def enter(self, order: Order) -> Working | None:
-        """Take on an order. None if it is a repeat, or if it ends at once for a reason that is reported."""
+        """Take on an order. None if it is a repeat, or if it ends at once for a reason that is reported.
+
+        A repeat of an order that works is let be. An id that was another order's cannot be used again.
+        """
         order_id = order.order_id
-        if order_id in self.orders or order_id in self.final:
+        if order_id in self.orders:
+            return None
+        if order_id in self.final:
+            reason = f"an order {order_id!r} is {self.final[order_id]} already"
+            self.report(order_id, ReportType.REJECTED, "DUPLICATE_ORDER_ID", reason)
             return None
         working = Working.of(order, next(self.numbers))
         self.adopt(working)
@@ -89,7 +96,7 @@ class Desk:
     def schedule(self, ts: int, what: int, order: Working, amended: Order | None = None, reason: str = "") -> None:
         """Let something happen to an order at `ts` (ns UTC)."""
         symbol = order.order.symbol
-        self.book(symbol).schedule(Action(ts, next(self.numbers), what, order, amended, reason))
+        self.book(symbol).schedule(Action(ts, next(self.numbers), what, order, amended, reason, order.oco_cut))
         self.in_flight += what in REQUESTS
         if what != ARRIVE:
             heapq.heappush(self.wake_ups, (ts, symbol))
@@ -113,7 +120,7 @@ class Desk:
         """Execute `quantity` of an order, then reduce or cancel the others of its group."""
         symbol = order.order.symbol
         order.filled = tidy(order.filled + quantity)
-        order.leaves = tidy(order.quantity - order.filled)
+        order.leaves = remainder(order.quantity, order.filled)
         self.positions[symbol] = tidy(self.positions.get(symbol, 0.0) + order.sign * quantity)
         self._emit(self._writer.write(order, event, quantity, market, self.book(symbol).instrument, self._clock.now_ns))
         siblings = self._groups.siblings(order)
@@ -137,9 +144,10 @@ class Desk:
 def _reduce(desk: Desk, sibling: Working, order: Working, quantity: float) -> None:
     """Another order of the sibling's group has filled some."""
     reason = f"order {order.order.order_id} of its group has filled {quantity:.12g}"
-    if not order.alive or sibling.leaves <= quantity:
+    if not order.alive or remainder(sibling.quantity - quantity, sibling.filled) <= 0:
         desk.end(sibling, ReportType.CANCELLED, "OCO", reason)
     else:
+        sibling.oco_cut = tidy(sibling.oco_cut + quantity)
         resize(sibling, tidy(sibling.quantity - quantity))
         desk.report(sibling.order.order_id, ReportType.REPLACED, "OCO", reason, sibling.quantity)
 
@@ -147,4 +155,4 @@ def _reduce(desk: Desk, sibling: Working, order: Working, quantity: float) -> No
 def resize(order: Working, quantity: float) -> None:
     """Give an order a new total quantity."""
     order.quantity = quantity
-    order.leaves = tidy(quantity - order.filled)
+    order.leaves = remainder(quantity, order.filled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 from components.broker.book import EXPIRE, Book
-from components.broker.market import tick_market
+from components.broker.market import is_quoted, tick_market
 from components.broker.matching import match_at_end
 from components.broker.requests import perform
 from components.broker.venue import Venue
@@ -18,6 +18,7 @@ def on_bar(venue: Venue, bar: Bar) -> None:
     _wake(venue, ts, bar.symbol)
     book = venue.desk.books.get(bar.symbol) or venue.desk.book(bar.symbol)
     if book.ticks:
+        _catch_up(venue, book, ts, ts)
         return
     if book.at_close:
         _close_session(venue, book, ts)
@@ -36,7 +37,16 @@ def on_quote(venue: Venue, quote: Quote) -> None:
     """Orders meet a quote."""
     book = venue.desk.book(quote.symbol)
     book.quoted = True
-    _on_tick(venue, book, quote, quote.bid, quote.ask)
+    low, high = quote.bid, quote.ask
+    if is_quoted(quote.bid, quote.bid_quantity):
+        book.bid = quote.bid
+    else:
+        low = quote.ask
+    if is_quoted(quote.ask, quote.ask_quantity):
+        book.ask = quote.ask
+    else:
+        high = quote.bid
+    _on_tick(venue, book, quote, low, high)
 
 
 def on_trade(venue: Venue, trade: Trade) -> None:
@@ -46,7 +56,8 @@ def on_trade(venue: Venue, trade: Trade) -> None:
         _on_tick(venue, book, trade, trade.price, trade.price)
         return
     _wake(venue, trade.ts, trade.symbol)
-    market = tick_market(trade, capped=venue.settings.max_volume_pct is not None)
+    _catch_up(venue, book, trade.ts, trade.ts)
+    market = tick_market(trade, venue.settings.max_volume_pct is not None, book.instrument.lot_size)
     venue.walk(book, market).run_limits(trade.price)
 
 
@@ -71,14 +82,22 @@ def _on_tick(venue: Venue, book: Book, tick: Quote | Trade, low: float, high: fl
 
 
 def _wake(venue: Venue, ts: int, symbol: str) -> None:
-    """Time has come to `ts`: what was due before it is done. The symbol's own agenda is left to its walk."""
+    """Time has come to `ts`: what was due before it is done. The symbol's own agenda is left to it."""
     venue.data_ts = ts
     wake_ups = venue.desk.wake_ups
     while wake_ups and wake_ups[0][0] < ts:
         _, other = heapq.heappop(wake_ups)
         if other != symbol:
-            for action in venue.desk.book(other).due(ts - 1, arrivals=False):
-                perform(venue.desk, action)
+            _catch_up(venue, venue.desk.book(other), ts, ts - 1)
+
+
+def _catch_up(venue: Venue, book: Book, ts: int, until: int) -> None:
+    """Time has come to `ts` without a record that the book's orders meet: do what was due `until` then."""
+    if book.at_close:
+        _close_session(venue, book, ts)
+    if book.agenda:
+        for action in book.due(until, arrivals=False):
+            perform(venue.desk, action)
 
 
 def _close_session(venue: Venue, book: Book, ts: int) -> None:
@@ -89,4 +108,5 @@ def _close_session(venue: Venue, book: Book, ts: int) -> None:
 
 def _fill_on_close(venue: Venue, book: Book) -> None:
     for order in list(book.at_close.values()):
-        match_at_end(venue.desk, venue.market(book), order, "market_on_close")
+        if order.alive:
+            match_at_end(venue.desk, venue.market(book), order, "market_on_close")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 from bus.runtime.settings import Instrument
 from components.broker.market import Market
 from components.broker.pricing import Event
-from components.broker.working import Working, tidy
+from components.broker.working import Working
 from schemas import Bar, Direction, FeeLine, Fill, Liquidity
 
 
 class Slippage(Protocol):
     """What is needed of a slippage model."""
 
-    def apply_slippage(self, price: float, direction: Direction, quantity: float, *, bar: Bar | None) -> float:
+    def apply_slippage(
+        self, price: float, direction: Direction, quantity: float, *, bar: Bar | None, symbol: str
+    ) -> float:
         """The price after slippage."""
 
 
@@ -49,7 +52,15 @@ class Costs:
 
 
 class _NoSlippage:
-    def apply_slippage(self, price: float, _direction: Direction, _quantity: float, *, bar: Bar | None) -> float:  # noqa: ARG002
+    def apply_slippage(
+        self,
+        price: float,
+        _direction: Direction,
+        _quantity: float,
+        *,
+        bar: Bar | None,  # noqa: ARG002
+        symbol: str,  # noqa: ARG002
+    ) -> float:
         return price
 
 
@@ -97,7 +108,7 @@ class FillWriter:
             broker=self._broker,
             rule=event.rule,
             reference_price=event.price,
-            slippage=tidy(order.sign * (price - event.price)),
+            slippage=_tidy_difference(order.sign * (price - event.price), price),
             bar_ts=market.ts,
             leaves_quantity=order.leaves,
             liquidity=event.liquidity,
@@ -111,13 +122,14 @@ class FillWriter:
         self._costs.commission.forget(order.order.order_id)
 
     def _price(self, order: Working, event: Event, quantity: float, bar: Bar | None, tick_size: float) -> float:
-        """The market's price with slippage, inside the bar if so configured, on a tick, and never beyond the limit."""
+        """The market's price with slippage, on a tick, inside the bar if so configured, and never beyond the limit."""
         price = event.price
         if event.liquidity is Liquidity.TAKER:
-            price = self._costs.slippage.apply_slippage(price, order.order.direction, quantity, bar=bar)
+            terms = order.order
+            price = self._costs.slippage.apply_slippage(price, terms.direction, quantity, bar=bar, symbol=terms.symbol)
+            price = round_against(price, tick_size, order.sign)
             if self._costs.within_bar and bar is not None:
                 price = min(max(price, bar.low), bar.high)
-            price = round_against(price, tick_size, order.sign)
         limit = order.order.limit_price
         if limit is not None and order.sign * (price - limit) > 0:
             return limit
@@ -129,4 +141,11 @@ def round_against(price: float, tick_size: float, sign: int) -> float:
     if tick_size == 0:
         return price
     ticks = price / tick_size
-    return tidy((math.ceil(ticks - 1e-6) if sign > 0 else math.floor(ticks + 1e-6)) * tick_size)
+    whole = math.ceil(ticks - 1e-6) if sign > 0 else math.floor(ticks + 1e-6)
+    return float(whole * Decimal(repr(tick_size)))
+
+
+def _tidy_difference(difference: float, price: float) -> float:
+    """A difference of prices, without the dust of binary fractions, which is small beside the price."""
+    places = 10 - min(math.floor(math.log10(abs(price))), 0) if price else 10
+    return round(difference, places) + 0.0

@@ -8,8 +8,8 @@ time has been seen, and this symbol's not yet, they take effect after it.
 
 from __future__ import annotations
 
-from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE
-from components.broker.market import latest_market, price_market
+from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE, Book
+from components.broker.market import Market, latest_market, price_market
 from components.broker.matching import AUCTIONS, match_at_end
 from components.broker.requests import amend, cancel, refuse
 from components.broker.venue import Venue
@@ -85,10 +85,18 @@ def _send(venue: Venue, order: Working) -> None:
 
 def _fill_at_last_price(venue: Venue, order: Working) -> None:
     book = venue.desk.book(order.order.symbol)
-    if book.last is None:
-        reason = f"{order.order.symbol} has had no price in this run"
+    price = None if book.last is None else _last_price(venue.market(book), book, order.buys)
+    if price is None:
+        reason = f"{order.order.symbol} has had no price in this run that a {order.order.direction} order could meet"
         venue.desk.end(order, ReportType.REJECTED, "NO_PRICE", reason)
-        return
-    last = venue.market(book)
-    market = price_market(last.ts, last.buy.path.end, last.sell.path.end, last.bar)
-    match_at_end(venue.desk, market, order, "last_close")
+    else:
+        last = venue.market(book)
+        match_at_end(venue.desk, price_market(last.ts, price, price, last.bar), order, "last_close")
+
+
+def _last_price(last: Market, book: Book, buys: bool) -> float | None:
+    """The price at the end of the last market; of a side that its quote does not show, the last that was quoted."""
+    side = last.side(buys)
+    if side.absent:
+        return book.ask if buys else book.bid
+    return side.path.end

@@ -30,10 +30,14 @@ class Budget:
 
 
 class Side(NamedTuple):
-    """What buyers, or sellers, meet: a price path, and the units still to be had."""
+    """What buyers, or sellers, meet: a price path, and the units still to be had.
+
+    Of an `absent` side, which a quote does not show, the path means nothing and there is nothing to be had.
+    """
 
     path: Path
     budget: Budget
+    absent: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +75,10 @@ class Market:
         """A bar without volume, where volume counts: nobody traded, so nothing triggers and nothing fills."""
         return self.bar is not None and self.bar.volume <= 0 and self.buy.budget.left is not None
 
+    def is_void(self, buys: bool) -> bool:
+        """Whether there is no price for an order to meet: nobody traded, or a quote does not show its side."""
+        return self.side(buys).absent or self.untraded
+
 
 def bar_market(bar: Bar, style: PathStyle, max_volume_pct: float | None, lot_size: float) -> Market:
     """A bar with its one budget for both directions."""
@@ -78,20 +86,34 @@ def bar_market(bar: Bar, style: PathStyle, max_volume_pct: float | None, lot_siz
     return Market(bar.ts, "bar", side, side, bar)
 
 
-def tick_market(tick: Quote | Trade, capped: bool) -> Market:
-    """A quote: buyers meet the ask, sellers the bid, each for what is shown. A trade: both meet it and share it."""
+def tick_market(tick: Quote | Trade, capped: bool, lot_size: float = 0.0) -> Market:
+    """A quote: buyers meet the ask, sellers the bid, each for what is shown. A trade: both meet it and share it.
+
+    If `capped`, what is shown counts in whole lots, as it is without a lot size.
+    """
     if isinstance(tick, Quote):
-        buy = Side(flat_path(tick.ask), Budget(tick.ask_quantity if capped else None))
-        sell = Side(flat_path(tick.bid), Budget(tick.bid_quantity if capped else None))
+        buy = _quoted(tick.ask, tick.ask_quantity, capped, lot_size)
+        sell = _quoted(tick.bid, tick.bid_quantity, capped, lot_size)
         return Market(tick.ts, "quote", buy, sell)
-    side = Side(flat_path(tick.price), Budget(tick.quantity if capped else None))
+    side = Side(flat_path(tick.price), Budget(_in_lots(tick.quantity, lot_size) if capped else None))
     return Market(tick.ts, "trade", side, side)
+
+
+def is_quoted(price: float, quantity: float) -> bool:
+    """Whether a quote shows a side: price 0 for 0 units is how feeds say that nobody is there."""
+    return price != 0 or quantity > 0
+
+
+def _quoted(price: float, quantity: float, capped: bool, lot_size: float) -> Side:
+    if not is_quoted(price, quantity):
+        return Side(flat_path(price), Budget(0.0), absent=True)
+    return Side(flat_path(price), Budget(_in_lots(quantity, lot_size) if capped else None))
 
 
 def latest_market(market: Market) -> Market:
     """The end of `market`, with the same budgets: what an order meets that comes just after it."""
-    buy = Side(flat_path(market.buy.path.end), market.buy.budget)
-    sell = Side(flat_path(market.sell.path.end), market.sell.budget)
+    buy = market.buy._replace(path=flat_path(market.buy.path.end))
+    sell = market.sell._replace(path=flat_path(market.sell.path.end))
     return Market(market.ts, "latest", buy, sell, market.bar)
 
 
@@ -107,5 +129,9 @@ def volume_budget(volume: float, max_volume_pct: float | None, lot_size: float) 
     """
     if max_volume_pct is None:
         return None
-    lot = lot_size or 1.0
-    return tidy(math.floor(volume * max_volume_pct / lot + 1e-9) * lot)
+    return _in_lots(volume * max_volume_pct, lot_size or 1.0)
+
+
+def _in_lots(quantity: float, lot_size: float) -> float:
+    """The whole lots in a quantity; all of it where there is no lot size."""
+    return tidy(math.floor(quantity / lot_size + 1e-9) * lot_size) if lot_size else quantity

@@ -8,7 +8,7 @@ from bus.runtime.component import handles
 from components.broker.base import BrokerBase
 from components.broker.desk import Desk
 from components.broker.fills import FREE, FillWriter
-from components.broker.market import price_market
+from components.broker.market import is_quoted, price_market
 from components.broker.path import CLOSE
 from components.broker.pricing import MARKET_RANK, Event
 from components.broker.requests import amend, cancel
@@ -19,11 +19,18 @@ _MARKET_DATA: frozenset[type[Message]] = frozenset({Bar, Quote, Trade})
 
 
 class _Latest(NamedTuple):
-    """The latest prices of a symbol, for buyers and for sellers, and their time (ns UTC)."""
+    """The latest prices of a symbol, for buyers and for sellers (None for never quoted), and their time (ns UTC)."""
 
-    buy: float
-    sell: float
+    buy: float | None
+    sell: float | None
     ts: int
+
+    def price(self, buys: bool) -> float | None:
+        """The price that an order meets."""
+        return self.buy if buys else self.sell
+
+
+_NEVER = _Latest(None, None, 0)
 
 
 class PassthroughBroker(BrokerBase):
@@ -48,8 +55,13 @@ class PassthroughBroker(BrokerBase):
 
     @handles(Quote)
     def on_quote(self, quote: Quote) -> None:
-        """Remember ask and bid."""
-        self._price_is(quote.symbol, _Latest(quote.ask, quote.bid, quote.ts))
+        """Remember ask and bid; of a side that is not shown the price from before."""
+        buy, sell, _ = self._latest.get(quote.symbol, _NEVER)
+        if is_quoted(quote.ask, quote.ask_quantity):
+            buy = quote.ask
+        if is_quoted(quote.bid, quote.bid_quantity):
+            sell = quote.bid
+        self._price_is(quote.symbol, _Latest(buy, sell, quote.ts))
 
     @handles(Trade)
     def on_trade(self, trade: Trade) -> None:
@@ -92,14 +104,16 @@ class PassthroughBroker(BrokerBase):
             self._fill(order, terms.limit_price, now, "passthrough_limit")
         elif terms.stop_price is not None:
             self._fill(order, terms.stop_price, now, "passthrough_stop")
-        elif latest := self._latest.get(terms.symbol):
-            self._fill_at_latest(order, latest)
         else:
-            self._waiting.setdefault(terms.symbol, []).append(order)
-            self.quiet = frozenset()
+            self._fill_at_latest(order, self._latest.get(terms.symbol, _NEVER))
 
     def _fill_at_latest(self, order: Working, latest: _Latest) -> None:
-        self._fill(order, latest.buy if order.buys else latest.sell, latest.ts, "passthrough_latest")
+        price = latest.price(order.buys)
+        if price is not None:
+            self._fill(order, price, latest.ts, "passthrough_latest")
+        else:
+            self._waiting.setdefault(order.order.symbol, []).append(order)
+            self.quiet = frozenset()
 
     def _fill(self, order: Working, price: float, ts: int, rule: str) -> None:
         self._desk.fill(

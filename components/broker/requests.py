@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from components.broker.book import CANCEL, EXPIRE, REPLACE, REQUESTS, Action
 from components.broker.desk import Desk, resize
-from components.broker.working import Working
+from components.broker.working import Working, remainder, tidy
 from schemas import Order, ReportType
 
 
@@ -15,9 +17,14 @@ def perform(desk: Desk, action: Action) -> None:
     if action.what == CANCEL:
         cancel(desk, order.order.order_id, action.reason)
     elif action.what == REPLACE and action.amended is not None:
-        amend(desk, action.amended)
+        amend(desk, _without_cut(action.amended, order.oco_cut - action.oco_cut))
     elif order.alive and order.expire_ts == action.ts:
         desk.end(order, ReportType.EXPIRED, order.order.time_in_force.value, "its time in force is over")
+
+
+def _without_cut(amended: Order, cut: float) -> Order:
+    """An amendment, less what the order's group has filled while it was on its way."""
+    return msgspec.structs.replace(amended, quantity=tidy(amended.quantity - cut)) if cut else amended
 
 
 def cancel(desk: Desk, order_id: str, reason: str) -> None:
@@ -58,7 +65,7 @@ def _fault(order: Working, amended: Order) -> tuple[str, str] | None:
     old = order.order
     if (old.symbol, old.direction, old.order_type) != (amended.symbol, amended.direction, amended.order_type):
         return "NOT_AMENDABLE", "symbol, direction and order type cannot be amended; cancel the order and send another"
-    if amended.quantity <= order.filled:
+    if remainder(amended.quantity, order.filled) <= 0:
         return "BELOW_FILLED", f"quantity {amended.quantity:.12g} is not above the {order.filled:.12g} that have filled"
     return None
 

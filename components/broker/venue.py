@@ -74,7 +74,7 @@ def market_of(book: Book, settings: MatchSettings) -> Market:
     assert record is not None, "asked for only when something was seen"
     if isinstance(record, Bar):
         return bar_market(record, settings.path, pct, book.instrument.lot_size)
-    return tick_market(record, capped=pct is not None)
+    return tick_market(record, pct is not None, book.instrument.lot_size)
 
 
 def mark_session(market: Market, book: Book, session_end: SessionEnd) -> None:

@@ -44,21 +44,20 @@ class Walk:
         """Handle the actions that are due, and all that the market does to orders between `low` and `high`."""
         for action in actions:
             self._push(self._position(action), ACTION_RANK, 0.0, action.number, action.order, action)
-        if not self._market.untraded:
-            for order in list(self._book.reached(low, high)):
-                self._ask(order, self._market.place(order.buys, 0.0), self._market.moment(0.0))
+        for order in list(self._book.reached(low, high)):
+            self._ask(order, self._market.place(order.buys, 0.0), self._market.moment(0.0))
         self._handle_events()
 
     def run_limits(self, price: float) -> None:
-        """Only the limit orders that are in the book meet the market, a single price."""
+        """Only the limit orders that rest in the book meet the market, a single price."""
         for order in list(self._book.reached(price, price)):
-            if order.kind is OrderType.LIMIT:
+            if order.kind is OrderType.LIMIT and order.rested:
                 self._ask(order, self._market.place(order.buys, 0.0), self._market.moment(0.0))
         self._handle_events()
 
     def meet(self, order: Working) -> None:
         """Only this order meets the market, which is a single price, at this moment."""
-        self._ask(order, self._market.place(order.buys, 0.0), self._market.moment(0.0))
+        self._meet(order, self._market.place(order.buys, 0.0))
         self._handle_events()
 
     def _position(self, action: Action) -> float:
@@ -69,11 +68,14 @@ class Walk:
 
     def _handle_events(self) -> None:
         while self._heap:
-            position, _, _, _, _, order, version, what = heapq.heappop(self._heap)
+            position, rank, depth, number, _, order, version, what = heapq.heappop(self._heap)
             if isinstance(what, Action):
                 self._act(what, self._market.place(order.buys, position))
             elif order.alive and order.version == version:
-                if what.rule:
+                if number != order.number:
+                    # It has lost its time priority since.
+                    self._push(position, rank, depth, order.number, order, what)
+                elif what.rule:
                     match(self._desk, self._market, order, what)
                 else:
                     self._trigger(order, what)
@@ -92,7 +94,7 @@ class Walk:
             return
         version = order.version
         perform(self._desk, action)
-        if order.version != version and order.arrived and not self._market.untraded:
+        if order.version != version and order.arrived:
             self._ask(order, here, self._market.moment(here.position))
 
     def _arrive(self, order: Working, here: Place) -> None:
@@ -101,13 +103,19 @@ class Walk:
         if order.order.time_in_force is TimeInForce.DAY:
             order.expire_ts = self._session_end(self._market.ts)
             self._desk.schedule(order.expire_ts, EXPIRE, order)
-        if not self._market.untraded:
-            self._ask(order, here, self._market.moment(here.position))
-        elif order.order.time_in_force in AT_ONCE and order.kind not in AFTER_TRIGGER:
-            cancel_at_once(self._desk, order, "the bar has no volume")
+        self._meet(order, here)
+
+    def _meet(self, order: Working, here: Place) -> None:
+        """An order has come to the market, where it may find nobody."""
+        self._ask(order, here, self._market.moment(here.position))
+        at_once = order.order.time_in_force in AT_ONCE and order.kind not in AFTER_TRIGGER
+        if at_once and self._market.is_void(order.buys):
+            cancel_at_once(self._desk, order, "there is no price for it to meet")
 
     def _ask(self, order: Working, here: Place, moment: str) -> None:
-        """Put the order's next event on the heap."""
+        """Put the order's next event on the heap, if there is a price for it to meet."""
+        if self._market.is_void(order.buys):
+            return
         view = View(self._market, self._market.side(order.buys).path, here, moment, self._terms)
         if order.kind is OrderType.TRAILING_STOP:
             event, order.stop = trail(order, view)
@@ -123,10 +131,14 @@ class Walk:
         at_once = event is not None and event.position == here.position
         if at_once and order.order.post_only:
             reason = f"it would take liquidity: the market is at {here.price:.12g}"
-            self._desk.end(order, ReportType.REJECTED, "POST_ONLY", reason)
+            report = ReportType.CANCELLED if order.filled else ReportType.REJECTED
+            self._desk.end(order, report, "POST_ONLY", reason)
         elif not at_once and order.order.time_in_force in AT_ONCE:
             cancel_at_once(self._desk, order, f"the market is at {here.price:.12g}, which does not meet its limit")
         order.rested = True
+        if order.alive and order.arrived:
+            self._book.remove(order)
+            self._book.place(order)
 
     def _trigger(self, order: Working, event: Event) -> None:
         """An order becomes a limit order, and may match from here on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from schemas import Direction, Order, OrderState, OrderType, TimeInForce
 
@@ -29,7 +30,8 @@ class Working:
     `number` is its time priority and grows with arrival. `kind` is what it works as now: its order type until it is
     triggered. It reaches the market at `arrival_ts`; `arrived` says that it is in the book. `rested` says that its
     limit has met the market without filling in full, so that it gives liquidity. `version` grows when its prices are
-    amended: what was worked out before does not count any more. `filed` is where the book's index holds it.
+    amended: what was worked out before does not count any more. `filed` is where the book's index holds it. `oco_cut`
+    is how much the fills of its group have taken off its quantity.
     """
 
     order: Order
@@ -48,6 +50,7 @@ class Working:
     alive: bool = True
     version: int = 0
     filed: Filed | None = None
+    oco_cut: float = 0.0
 
     @classmethod
     def of(cls, order: Order, number: int) -> Working:
@@ -69,6 +72,16 @@ class Working:
     def state(self) -> OrderState:
         """PARTIAL once something has filled, else ROUTED."""
         return OrderState.PARTIAL if self.filled else OrderState.ROUTED
+
+
+RELATIVE_TOLERANCE: Final = 1e-9
+"""An order of which no more than this part is left is filled: order managers count so too."""
+
+
+def remainder(quantity: float, filled: float) -> float:
+    """What is left of an order's quantity."""
+    left = tidy(quantity - filled)
+    return 0.0 if left <= RELATIVE_TOLERANCE * quantity else left
 
 
 def tidy(quantity: float) -> float:

@@ -28,6 +28,9 @@ _SATURDAY = 5
 _NO_SPREAD = 1e-12
 """A deviation below this part of the largest return is rounding, not risk."""
 
+_ROUNDING = 1e-14
+"""So is one below this: a return is a ratio near 1, whose last bit is 2.2e-16 however small the return is."""
+
 _PER_YEAR_BY_SPACING = ((4, 252.0), (10, 52.0), (20, 26.0), (45, 12.0), (135, 4.0))
 """Longest usual spacing in days between points, and how many such points a year has."""
 
@@ -143,7 +146,7 @@ def risk(returns: Sequence[float], per_year: float, convention: Convention) -> S
     spread = _deviation(returns, ddof=1 if sample else 0)
     losses = [min(r, 0.0) for r in returns]
     downside = _root_mean_square(losses) if sample else _deviation([r for r in losses if r < 0])
-    floor = _NO_SPREAD * max((abs(r) for r in returns), default=0.0)
+    floor = max(_NO_SPREAD * max((abs(r) for r in returns), default=0.0), _ROUNDING)
     return {
         "volatility": spread * scale,
         "sharpe_ratio": average / spread * scale if spread > floor else 0.0,
@@ -201,7 +204,7 @@ def points_per_year(ts: Sequence[int]) -> float:
     252 for daily points, 365 if there are Saturdays among them; 52, 26, 12, 4 and 1 for longer spacings; several points
     a day count as often as there are on an average day. 252 for fewer than two days.
     """
-    days = Counter(t // _NS_PER_DAY for t in ts)
+    days = Counter((t - 1) // _NS_PER_DAY for t in ts)  # midnight is the end of a day: Friday's bar may close on it
     spacings = Counter(after - before for before, after in pairwise(sorted(days)))
     spacing = min(spacings, key=lambda s: (-spacings[s], s), default=1)
     per_day = (1 + len([1 for before, after in pairwise(ts) if after != before])) / len(days) if days else 1.0

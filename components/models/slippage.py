@@ -22,6 +22,7 @@ class Terms(NamedTuple):
     bar: Bar | None
     volatility: float | None
     adv: float | None
+    symbol: str
 
 
 class SlippageModel(ExecutionModel):
@@ -48,15 +49,20 @@ class SlippageModel(ExecutionModel):
         bar: Bar | None = None,
         volatility: float | None = None,
         adv: float | None = None,
+        symbol: str = "",
     ) -> float:
-        """The price after slippage: higher for BUY, lower for SELL, never below zero.
+        """The price after slippage: higher for BUY, lower for SELL; a price above zero does not fall below it.
 
         `bar` is the bar that fills the order. `volatility` is the standard deviation of returns over one bar, `adv`
-        the average volume of one bar; what is given here goes before what was learnt and before defaults.
+        the average volume of one bar; what is given here goes before what was learnt and before defaults. `symbol` says
+        whose history counts where no bar does, as when a quote or a trade fills the order.
         """
-        fraction = self.impact(Terms(price, quantity, bar, volatility, adv))
-        factor = 1.0 + fraction if direction == Direction.BUY else 1.0 - fraction
-        return max(price * factor, 0.0)
+        if bar is not None:
+            symbol = bar.symbol
+        fraction = self.impact(Terms(price, quantity, bar, volatility, adv, symbol))
+        if price <= 0:  # what moves a positive price up moves a negative one down
+            return price * (1.0 - fraction if direction == Direction.BUY else 1.0 + fraction)
+        return max(price * (1.0 + fraction if direction == Direction.BUY else 1.0 - fraction), 0.0)
 
 
 class NoSlippageModel(SlippageModel):
@@ -135,18 +141,18 @@ class LearningSlippageModel(SlippageModel):
         closes.append(bar.close)
         self.volumes[bar.symbol].append(bar.volume)
 
-    def realised_volatility(self, bar: Bar | None) -> float | None:
+    def realised_volatility(self, symbol: str) -> float | None:
         """Sample standard deviation of the window's simple returns; None with fewer than two returns."""
-        closes = () if bar is None else tuple(self.closes.get(bar.symbol, ()))
+        closes = self.closes.get(symbol, ())
         returns = [after / before - 1.0 for before, after in itertools.pairwise(closes) if before > 0]
         if len(returns) < 2:
             return None
         mean = math.fsum(returns) / len(returns)
         return math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
 
-    def average_volume(self, bar: Bar | None) -> float | None:
+    def average_volume(self, symbol: str) -> float | None:
         """Mean volume of the window's bars; None without any."""
-        volumes = None if bar is None else self.volumes.get(bar.symbol)
+        volumes = self.volumes.get(symbol)
         return math.fsum(volumes) / len(volumes) if volumes else None
 
 
@@ -159,7 +165,7 @@ class VolatilityAwareSlippageModel(LearningSlippageModel):
 
     def impact(self, terms: Terms, /) -> float:
         """base_slippage + volatility x volatility_multiplier."""
-        sigma = self.realised_volatility(terms.bar) if terms.volatility is None else terms.volatility
+        sigma = self.realised_volatility(terms.symbol) if terms.volatility is None else terms.volatility
         if sigma is None:
             sigma = self.default_volatility
         return self.base_slippage + sigma * self.volatility_multiplier
@@ -177,8 +183,8 @@ class SquareRootSlippageModel(LearningSlippageModel):
 
     def impact(self, terms: Terms, /) -> float:
         """Y x sigma x sqrt(quantity / adv)."""
-        sigma = self.realised_volatility(terms.bar) if terms.volatility is None else terms.volatility
-        volume = self.average_volume(terms.bar) if terms.adv is None else terms.adv
+        sigma = self.realised_volatility(terms.symbol) if terms.volatility is None else terms.volatility
+        volume = self.average_volume(terms.symbol) if terms.adv is None else terms.adv
         if sigma is None or not volume:
             return self.default_impact
         return self.Y * sigma * math.sqrt(terms.quantity / volume)

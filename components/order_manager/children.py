@@ -82,7 +82,7 @@ class Children:
             return
         steps = self._validator.steps(child.order.symbol)
         quantity = child_quantity(child, parent, steps)
-        if quantity > 0 and quantity >= steps.min_quantity:
+        if quantity > 0 and (quantity >= steps.min_quantity or child.order.reduce_only):
             self._release(child, quantity)
         elif parent.is_final:
             text = f"its parent filled {parent.filled_quantity}, which is too little for an order of its own"

@@ -18,7 +18,7 @@ from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
 from components.order_manager.reports import apply_report, book_fill
 from components.order_manager.router import Router
-from components.order_manager.validator import OrderValidator, Rejection
+from components.order_manager.validator import OrderValidator, Rejection, with_enum_members
 from schemas.base import Message
 from schemas.enums import OrderState
 from schemas.orders import (
@@ -86,7 +86,7 @@ class OrderManager(Component):
             text = f"an order with this id is {known.state} already; the second one is refused, the first is as it was"
             self._journal.refuse(known, RejectCode.DUPLICATE_ORDER_ID, text)
             return
-        record = OrderRecord(order)
+        record = OrderRecord(with_enum_members(order))
         self._journal.receive(record)
         rejection = self._check(record)
         if rejection is not None:

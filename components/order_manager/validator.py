@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from bus.runtime.settings import RunSettings
 from components.order_manager.codes import RejectCode
 from schemas.enums import Direction, GroupType, OrderType, TimeInForce
@@ -115,6 +117,31 @@ def is_multiple(value: float, step: float) -> bool:
     return step == 0 or abs(math.remainder(value, step)) <= 1e-6 * step + 1e-15 * abs(value)
 
 
+def with_enum_members(order: Order) -> Order:
+    """The order with members of the enumerations where it has plain texts that equal them, as "GTD" does.
+
+    An order that was made in Python, and not decoded, may have such texts; they pass every comparison with `==`, and
+    none by identity. One with a text that no member equals comes back as it is, for `check` to say so.
+    """
+    if (
+        type(order.direction) is Direction
+        and type(order.order_type) is OrderType
+        and type(order.time_in_force) is TimeInForce
+        and type(order.group_type) is GroupType
+    ):
+        return order
+    try:
+        return msgspec.structs.replace(
+            order,
+            direction=Direction(order.direction),
+            order_type=OrderType(order.order_type),
+            time_in_force=TimeInForce(order.time_in_force),
+            group_type=GroupType(order.group_type),
+        )
+    except ValueError:
+        return order
+
+
 def _is_positive(value: object) -> bool:
     if type(value) is float:  # the usual case; NaN fails both comparisons
         return 0.0 < value < math.inf
@@ -216,12 +243,12 @@ def _check_group(order: Order) -> Rejection | None:
 
 
 def _check_steps(order: Order, steps: Steps) -> Rejection | None:
-    if not steps.min_quantity <= order.quantity <= steps.max_quantity:
-        bounds = f"between {steps.min_quantity} and {steps.max_quantity}"
-        return Rejection(
-            RejectCode.QUANTITY_OUT_OF_BOUNDS, f"quantity {order.quantity} of {order.symbol} is not {bounds}"
-        )
-    if not is_multiple(order.quantity, steps.lot_size):
+    """A reduce_only order may be smaller than the minimum and off the lot: a partial fill can leave such a position."""
+    smallest = 0.0 if order.reduce_only else steps.min_quantity
+    if not smallest <= order.quantity <= steps.max_quantity:
+        text = f"quantity {order.quantity} of {order.symbol} is not between {smallest} and {steps.max_quantity}"
+        return Rejection(RejectCode.QUANTITY_OUT_OF_BOUNDS, text)
+    if not order.reduce_only and not is_multiple(order.quantity, steps.lot_size):
         text = f"quantity {order.quantity} of {order.symbol} is not a multiple of its lot size {steps.lot_size}"
         return Rejection(RejectCode.OFF_LOT, text)
     for field, price in (("limit_price", order.limit_price), ("stop_price", order.stop_price)):

@@ -9,6 +9,7 @@ from pydantic import Field
 from bus.runtime import component as runtime
 from bus.runtime.component import Component, handles
 from components.accounting.ledger import Account, Ledger
+from components.accounting.marks import middle
 from components.accounting.position import RoundTrip
 from components.portfolio.curve import Curve
 from schemas import (
@@ -40,9 +41,9 @@ class Parameters(runtime.Parameters):
 class Portfolio(Component):
     """Keeps positions, cash, round trips and the equity curve of one account.
 
-    What is held is valued at the last close of a bar, the middle of a quote or the price of a trade, whichever came
-    last; before any of them at the price of the fill. A point of the curve is taken when time moves on, so it has seen
-    everything of its timestamp.
+    What is held is valued at the last close of a bar, the middle of a two-sided quote or the price of a trade,
+    whichever came last; before any of them at the price of the fill. A point of the curve is taken when time moves on,
+    so it has seen everything of its timestamp.
     """
 
     component_type = "portfolio"
@@ -73,8 +74,9 @@ class Portfolio(Component):
         """Value the symbol at the middle of a two-sided quote."""
         if quote.ts > self._ts:
             self._move_on(quote.ts)
-        if quote.bid > 0 and quote.ask > 0:
-            self.marks[quote.symbol] = (quote.bid + quote.ask) / 2
+        price = middle(quote)
+        if price is not None:
+            self.marks[quote.symbol] = price
 
     @handles(Trade)
     def on_trade(self, trade: Trade) -> None:

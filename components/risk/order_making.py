@@ -28,7 +28,10 @@ def orders_for(signal: Signal, closing: float, opening: float, next_id: NextId, 
 
 
 def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: str) -> Order:
-    """A market order that closes a position of `quantity` (negative is short)."""
+    """A market order that closes a position of `quantity` (negative is short).
+
+    It is reduce_only, so that it is good for any remainder, be it below the instrument's minimum or off its lot.
+    """
     return Order(
         order_id=order_id,
         symbol=symbol,
@@ -36,6 +39,7 @@ def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: 
         quantity=_clean(abs(quantity)),
         order_type=OrderType.MARKET,
         ts=ts,
+        reduce_only=True,
         reason=reason,
     )
 

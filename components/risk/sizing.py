@@ -18,6 +18,10 @@ class RiskStubParameters(Parameters):
     Either `quantity`, in units of the instrument, or `percent_of_equity` (10 is 10 %). Both give whole lots; an
     instrument that declares no lot size has any quantity in the first case, and whole units in the second. With
     `allow_short` a SELL also opens a short position of that size.
+
+    Equity is cash and what is held at its last price: the close of a bar, the middle of a two-sided quote, or a trade.
+    Every price counts as money of the account's currency: risk knows no exchange rates, so an instrument in another
+    currency is to be sized by `quantity`, or by the signal.
     """
 
     quantity: float = Field(default=100.0, gt=0)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from bus.runtime.component import Component, Handler, handles
+from components.accounting.marks import middle
 from components.risk.holdings import Holdings, Working
 from components.risk.order_making import closing_order, orders_for
 from components.risk.sizing import RiskStubParameters, closing_quantity, opening_quantity
-from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Signal
+from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Quote, Signal, Trade
 
 CLOSE_AT_END: Final = "close_at_end"
 OVERTAKEN: Final = "overtaken by a signal in the other direction"
+
+_MARKET_DATA: Final = (Bar, Quote, Trade)
 
 
 class RiskStub(Component):
@@ -29,15 +32,16 @@ class RiskStub(Component):
     component_type = "risk_manager"
     Parameters = RiskStubParameters
     emits = (Order, CancelOrder)
-    quiet = frozenset({Bar, Fill, OrderStatus})
+    quiet = frozenset({*_MARKET_DATA, Fill, OrderStatus})
 
     parameters: RiskStubParameters
 
     def handlers(self) -> dict[type[Message], Handler]:
-        """Bars are taken only when the equity has to be known."""
+        """Market data is taken only when the equity has to be known."""
         taken = super().handlers()
         if self.parameters.percent_of_equity is None:
-            del taken[Bar]
+            for message_type in _MARKET_DATA:
+                del taken[message_type]
         return taken
 
     def reset(self) -> None:
@@ -50,6 +54,18 @@ class RiskStub(Component):
     def on_bar(self, bar: Bar) -> None:
         """Remember the price at which a position is valued."""
         self._holdings.marks[bar.symbol] = bar.close
+
+    @handles(Quote)
+    def on_quote(self, quote: Quote) -> None:
+        """Remember the middle of a two-sided quote."""
+        price = middle(quote)
+        if price is not None:
+            self._holdings.marks[quote.symbol] = price
+
+    @handles(Trade)
+    def on_trade(self, trade: Trade) -> None:
+        """Remember the market's last price."""
+        self._holdings.marks[trade.symbol] = trade.price
 
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:

@@ -124,7 +124,12 @@ def said_of(message: Message, expected: dict[str, Any]) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [[line.name, round(line.amount, 9)] for line in value]
-    return round(value, 9) if isinstance(value, float) else value
+    return _rounded(value) if isinstance(value, float) else value
+
+
+def _rounded(value: float) -> float:
+    """To nine places, or of something tiny to nine digits."""
+    return round(value, 9) if abs(value) >= 1e-6 else float(f"{value:.9g}")
 
 
 def _inputs(case: dict[str, Any]) -> Iterator[Input]:

@@ -15,8 +15,9 @@ def a_book() -> Book:
     return Book(Instrument(symbol="AAPL"))
 
 
-def placed(book: Book, number: int, **terms) -> Working:
+def placed(book: Book, number: int, rested: bool = True, **terms) -> Working:
     order = Working.of(an_order(f"risk-{number}", **terms), number)
+    order.rested = rested
     book.place(order)
     return order
 
@@ -71,6 +72,14 @@ def test_restless_orders_are_found_by_every_bar(kind):
     assert found(book, 100.0, 100.0) == ["risk-1"]
     book.remove(order)
     assert book.is_idle(100.0, 100.0, T0)
+
+
+def test_a_limit_order_that_is_to_meet_its_first_price_is_found_by_every_bar():
+    book = a_book()
+    order = placed(book, 1, rested=False, order_type=OrderType.LIMIT, limit_price=90.0)
+    assert found(book, 100.0, 100.0) == ["risk-1"]
+    book.remove(order)
+    assert found(book, 90.0, 90.0) == []
 
 
 def test_orders_on_the_close_are_kept_apart():

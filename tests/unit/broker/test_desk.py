@@ -47,13 +47,22 @@ def test_commission_is_the_sum_of_the_fee_lines():
     assert [fill.commission for fill in said if isinstance(fill, Fill)] == [1.25]
 
 
-def test_a_repeat_is_not_entered():
+def test_a_repeat_of_a_working_order_is_let_be():
     desk, said, _ = a_desk()
-    order = desk.enter(an_order())
+    desk.enter(an_order())
     assert desk.enter(an_order()) is None
-    desk.end(order, ReportType.CANCELLED, "", "")
+    assert said == []
+
+
+def test_an_id_that_was_another_orders_is_refused():
+    desk, said, _ = a_desk()
+    desk.end(desk.enter(an_order()), ReportType.CANCELLED, "", "")
     assert desk.enter(an_order()) is None
-    assert len(said) == 1
+    assert [(report.report, report.code) for report in said if isinstance(report, BrokerReport)] == [
+        (ReportType.CANCELLED, ""),
+        (ReportType.REJECTED, "DUPLICATE_ORDER_ID"),
+    ]
+    assert desk.status("risk-1") is OrderState.CANCELLED
 
 
 def test_an_order_whose_group_is_over_is_not_entered():

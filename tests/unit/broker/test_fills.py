@@ -17,10 +17,12 @@ class ByOne:
     """Slippage of one currency unit; remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[float, Direction, float, Bar | None]] = []
+        self.asked: list[tuple[float, Direction, float, Bar | None, str]] = []
 
-    def apply_slippage(self, price: float, direction: Direction, quantity: float, *, bar: Bar | None) -> float:
-        self.asked.append((price, direction, quantity, bar))
+    def apply_slippage(
+        self, price: float, direction: Direction, quantity: float, *, bar: Bar | None, symbol: str
+    ) -> float:
+        self.asked.append((price, direction, quantity, bar, symbol))
         return price + direction.sign
 
 
@@ -43,6 +45,9 @@ def write(liquidity: Liquidity = Liquidity.TAKER, within_bar: bool = False, tick
         (1001 * 0.1, 0.1, -1, 100.1),
         (100.013, 0.0, 1, 100.013),
         (100.0, 3.0, 1, 102.0),
+        (1.23511725e-8, 1e-12, 1, 1.2352e-8),
+        (1.23511725e-8, 1e-12, -1, 1.2351e-8),
+        (-37.013, 0.01, 1, -37.01),
     ],
 )
 def test_a_price_is_rounded_to_the_tick_against_the_trader(price, tick, sign, expected):
@@ -88,7 +93,7 @@ def test_the_slippage_model_is_asked_about_this_fill():
     market = bar_market(bar, "OHLC", None, 0.0)
     event = Event(0.0, 0, 0.0, 100.0, "market_open")
     FillWriter("broker", Costs(slippage, FREE.commission)).write(order, event, 40.0, market, Instrument(symbol="A"), T0)
-    assert slippage.asked == [(100.0, Direction.BUY, 40.0, bar)]
+    assert slippage.asked == [(100.0, Direction.BUY, 40.0, bar, "AAPL")]
 
 
 def test_fills_are_numbered():

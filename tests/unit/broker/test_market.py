@@ -42,6 +42,18 @@ def test_without_a_cap_sizes_of_ticks_do_not_matter():
     assert tick_market(Trade(1, "AAPL", 99.0, 500.0), capped=False).sell.budget.left is None
 
 
+def test_sizes_of_ticks_count_in_whole_lots():
+    assert tick_market(Trade(1, "AAPL", 99.0, 250.0), True, lot_size=100.0).buy.budget.left == 200.0
+    assert tick_market(Trade(1, "AAPL", 99.0, 0.75), True).buy.budget.left == 0.75
+
+
+def test_there_is_nobody_to_meet_on_a_side_that_a_quote_does_not_show():
+    market = tick_market(Quote(1, "AAPL", 0.0, 0.0, 101.0, 300.0), capped=False)
+    assert (market.is_void(True), market.is_void(False)) == (False, True)
+    assert latest_market(market).is_void(False)
+    assert market.sell.budget.left == 0.0
+
+
 def test_both_directions_of_a_trade_share_its_quantity():
     market = tick_market(Trade(1, "AAPL", 99.0, 500.0), capped=True)
     market.sell.budget.take(450.0)

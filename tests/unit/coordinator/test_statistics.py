@@ -116,9 +116,22 @@ def test_a_curve_without_movement_has_neither_return_nor_risk(equity):
     assert analysed["max_drawdown_peak"] is None
 
 
-def test_steady_growth_has_no_risk_in_spite_of_rounding():
-    analysed = equity_analysis(weekdays(250), [100 * 1.001**n for n in range(250)])
+@pytest.mark.parametrize("daily", [1.001, 1.0001, 1.000001])
+def test_steady_growth_has_no_risk_in_spite_of_rounding(daily):
+    analysed = equity_analysis(weekdays(500), [1e5 * daily**n for n in range(500)])
     assert (analysed["sharpe_ratio"], analysed["sortino_ratio"], analysed["calmar"]) == (0.0, 0.0, None)
+
+
+@pytest.mark.parametrize("convention", ["specification", "sample"])
+def test_steady_decline_has_no_infinite_ratio(convention):
+    analysed = equity_analysis(weekdays(500), [1e5 * 0.9999**n for n in range(500)], convention=convention)
+    assert analysed["sharpe_ratio"] == 0.0
+    assert analysed["sortino_ratio"] == pytest.approx(0.0 if convention == "specification" else -math.sqrt(252))
+
+
+def test_a_small_risk_is_a_risk():
+    equity = [1e5 * (1 + n * 1e-9 + (n % 2) * 1e-9) for n in range(500)]
+    assert equity_analysis(weekdays(500), equity)["sharpe_ratio"] > 1.0
 
 
 @pytest.mark.parametrize("convention", ["specification", "sample"])
@@ -177,7 +190,8 @@ def spaced(step_ns, points):
         (spaced(91 * DAY_NS, 20), 4.0),
         (spaced(365 * DAY_NS, 5), 1.0),
         ([day + n * HOUR_NS for day in weekdays(10) for n in range(14, 21)], 252.0 * 7),
-        (spaced(HOUR_NS, 24 * 14), 365.0 * 24),
+        ([T0 + n * HOUR_NS for n in range(1, 24 * 14 + 1)], 365.0 * 24),  # the last bar of a day ends at midnight
+        ([day + DAY_NS for day in weekdays(10)], 252.0),  # Friday's bar ends when Saturday begins
     ],
 )
 def test_the_frequency_is_that_of_the_data(ts, expected):

@@ -95,18 +95,18 @@ def test_a_given_volatility_goes_before_what_was_learnt():
 
 def test_a_window_of_n_remembers_n_returns():
     model = fed(VolatilityAwareSlippageModel(window=2), *CLOSES)
-    assert model.realised_volatility(a_bar()) == pytest.approx(
+    assert model.realised_volatility("AAPL") == pytest.approx(
         statistics.stdev([101 / 102 - 1, 104 / 101 - 1]), rel=1e-12
     )
 
 
 def test_what_one_symbol_does_is_not_learnt_for_another():
     model = fed(VolatilityAwareSlippageModel(), *CLOSES)
-    assert model.realised_volatility(a_bar(symbol="MSFT")) is None
+    assert model.realised_volatility("MSFT") is None
 
 
 def test_one_return_is_not_enough_for_a_volatility():
-    assert fed(VolatilityAwareSlippageModel(), 100.0, 101.0).realised_volatility(a_bar()) is None
+    assert fed(VolatilityAwareSlippageModel(), 100.0, 101.0).realised_volatility("AAPL") is None
 
 
 def test_square_root_impact_is_y_sigma_root_of_participation():
@@ -116,8 +116,18 @@ def test_square_root_impact_is_y_sigma_root_of_participation():
 
 def test_square_root_impact_learns_sigma_and_volume():
     model = fed(SquareRootSlippageModel(), *CLOSES, volume=2500.0)
-    sigma = model.realised_volatility(a_bar())
+    sigma = model.realised_volatility("AAPL")
     assert model.apply_slippage(100.0, SELL, 100.0, bar=a_bar()) == pytest.approx(100 * (1 - sigma * 0.2), rel=1e-12)
+
+
+@pytest.mark.parametrize("model", [VolatilityAwareSlippageModel, SquareRootSlippageModel])
+def test_what_was_learnt_from_bars_counts_on_ticks_by_the_symbol(model):
+    learnt = fed(model(), *CLOSES)
+    on_a_bar = learnt.apply_slippage(100.0, BUY, 100.0, bar=a_bar())
+    assert learnt.apply_slippage(100.0, BUY, 100.0, symbol="AAPL") == on_a_bar
+    unknown = model().apply_slippage(100.0, BUY, 100.0)
+    assert learnt.apply_slippage(100.0, BUY, 100.0, symbol="MSFT") == unknown
+    assert on_a_bar != unknown
 
 
 @pytest.mark.parametrize("known", [{}, {"volatility": 0.02}, {"adv": 1e6}, {"volatility": 0.02, "adv": 0.0}])
@@ -138,7 +148,7 @@ def test_a_model_with_an_empty_window_does_not_learn():
 def test_a_new_model_has_learnt_nothing():
     config = SlippageConfig(model="volatility")
     fed(make_slippage(config), *CLOSES)
-    assert make_slippage(config).realised_volatility(a_bar()) is None
+    assert make_slippage(config).realised_volatility("AAPL") is None
 
 
 @given(
@@ -153,6 +163,18 @@ def test_slippage_is_never_in_the_traders_favour_and_no_price_is_negative(name, 
     known = {"bar": a_bar(volume=adv), "volatility": volatility, "adv": adv}
     assert model.apply_slippage(price, BUY, quantity, **known) >= price
     assert 0.0 <= model.apply_slippage(price, SELL, quantity, **known) <= price
+
+
+@pytest.mark.parametrize("model", [NoSlippageModel(), FixedSlippageModel()], ids=["none", "fixed"])
+def test_a_negative_price_stays_as_it_is_without_slippage(model):
+    assert model.apply_slippage(-37.0, BUY, 1.0) == -37.0
+    assert model.apply_slippage(-37.0, SELL, 1.0) == -37.0
+
+
+def test_slippage_of_a_negative_price_goes_against_the_trader_too():
+    model = FixedSlippageModel(price_impact=0.01)
+    assert model.apply_slippage(-100.0, BUY, 1.0) == -99.0
+    assert model.apply_slippage(-100.0, SELL, 1.0) == -101.0
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones_and_the_nearest():

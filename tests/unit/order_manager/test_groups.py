@@ -214,6 +214,13 @@ def test_a_child_whose_share_never_makes_an_order_is_cancelled_with_its_parent()
     assert desk.life("child")[-1] == "CANCELLED:CHILD_TOO_SMALL"
 
 
+def test_an_exit_that_only_reduces_protects_a_position_below_the_smallest_order():
+    desk = Desk(run=RunSettings(instruments=(Instrument(symbol="AAPL", min_quantity=5.0),)))
+    child = a_limit_order("child", parent_id="entry", reduce_only=True, **SOLD)
+    desk.publish(an_order("entry"), child, fill("entry", 3.0))
+    assert desk.sent()[1:] == [("submit", "child", 3.0)]
+
+
 def test_a_child_that_expired_before_its_parent_filled_never_works():
     desk = Desk()
     child = a_limit_order("child", parent_id="entry", time_in_force="GTD", expire_ts=T0 + 5)

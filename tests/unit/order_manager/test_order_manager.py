@@ -5,14 +5,18 @@ from components.order_manager import OrderManager
 from schemas import (
     BrokerReport,
     CancelOrder,
+    Direction,
     Fill,
+    GroupType,
     Order,
     OrderState,
     OrderStatus,
+    OrderType,
     ReplaceOrder,
     SubmitCancel,
     SubmitOrder,
     SubmitReplace,
+    TimeInForce,
 )
 from tests.support.builders import T0, a_fill, an_order
 from tests.unit.order_manager.support import Desk, a_cancel, a_report, stocks
@@ -45,6 +49,23 @@ def test_a_valid_order_is_received_validated_routed_and_submitted():
         OrderStatus("risk-1", "AAPL", OrderState.VALIDATED, OrderState.ROUTED, 0.0, 0.0, T0),
         SubmitOrder(order, "broker"),
     ]
+
+
+def test_an_order_with_plain_texts_reaches_its_broker_with_members_of_the_enumerations():
+    desk = Desk()
+    limit = {"limit_price": 98.0, "expire_ts": T0 + 5, "group_id": "g"}
+    words = {"direction": "BUY", "order_type": "LIMIT", "time_in_force": "GTD", "group_type": "OCO"}
+    desk.publish(an_order(**limit, **words))
+    [sent] = desk.of(SubmitOrder)
+    assert sent.order == an_order(**limit, **words)
+    members = (sent.order.direction, sent.order.order_type, sent.order.time_in_force, sent.order.group_type)
+    assert [type(member) for member in members] == [Direction, OrderType, TimeInForce, GroupType]
+
+
+def test_a_plain_text_that_is_no_member_is_rejected_whatever_the_other_texts_are():
+    desk = Desk()
+    desk.publish(an_order(direction="BUY", time_in_force="GTX"))
+    assert desk.life() == ["RECEIVED", "REJECTED:INVALID_TIME_IN_FORCE"]
 
 
 def test_an_order_with_a_fault_is_rejected_with_code_and_sentence_and_goes_nowhere():

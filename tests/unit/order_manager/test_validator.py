@@ -144,6 +144,15 @@ def test_quantities_are_within_the_instruments_bounds():
     assert code_of(run, quantity=51.0) == RejectCode.QUANTITY_OUT_OF_BOUNDS
 
 
+def test_an_order_that_only_reduces_may_close_a_remainder_of_any_size():
+    run = stocks(lot_size=10.0, min_quantity=10.0, max_quantity=50.0, tick_size=0.01)
+    assert code_of(run, quantity=5.0, reduce_only=True) is None
+    assert code_of(run, quantity=15.0, reduce_only=True) is None
+    assert code_of(run, quantity=51.0, reduce_only=True) == RejectCode.QUANTITY_OUT_OF_BOUNDS
+    limit = {"order_type": OrderType.LIMIT, "limit_price": 99.995}
+    assert code_of(run, quantity=5.0, reduce_only=True, **limit) == RejectCode.OFF_TICK
+
+
 def test_an_instrument_that_is_not_declared_trades_in_any_steps():
     assert OrderValidator(stocks()).steps("MSFT") == ANY_STEPS
 

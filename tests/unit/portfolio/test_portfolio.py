@@ -97,6 +97,15 @@ def test_exposure_is_gross_and_net():
     assert (block.exposure, block.net_exposure) == ((2_500.0,), (-500.0,))
 
 
+def test_a_quote_values_what_is_held_only_with_both_sides():
+    b = bench()
+    b.publish(a_bar(0), a_fill(quantity=10.0, price=100.0), Quote(day(1), "AAPL", 101.0, 5.0, 103.0, 5.0))
+    b.publish(Quote(day(2), "AAPL", 0.0, 0.0, 300.0, 1.0), Quote(day(3), "AAPL", 90.0, 1.0, 0.0, 0.0))
+    b.publish(Quote(day(4), "AAPL", 0.0, 0.0, 0.0, 0.0), Quote(day(5), "AAPL", -38.0, 1.0, -36.0, 1.0))
+    _, points = reported(b)
+    assert [equity for _, equity, _ in points] == [10_000.0, 10_020.0, 10_020.0, 10_020.0, 10_020.0, 8_630.0]
+
+
 def test_a_long_curve_comes_in_blocks():
     b = bench()
     b.publish(*(a_bar(ts=T0 + n) for n in range(10_000)))

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bus.runtime.component import EXECUTION_TYPES
+from bus.runtime.component import EXECUTION_TYPES, Component
 from bus.runtime.settings import Instrument, RunContext, RunSettings
 from components.risk import RiskStub
+from deploy.wiring import wiring_faults
 from schemas import (
     Bar,
     CancelOrder,
@@ -22,8 +23,10 @@ from schemas import (
     OrderState,
     OrderStatus,
     OrderType,
+    Quote,
     Signal,
     TimeInForce,
+    Trade,
 )
 from schemas.codec import canonical
 from tests.support.bench import Bench
@@ -73,10 +76,20 @@ def test_it_stands_between_signals_and_the_execution_side() -> None:
     assert RiskStub.emits == (Order, CancelOrder)
 
 
-def test_bars_are_taken_only_to_know_the_equity() -> None:
-    assert Bar not in RiskStub("risk", {}).handlers()
-    assert Bar in RiskStub("risk", {"percent_of_equity": 10}).handlers()
-    assert RiskStub.quiet == {Bar, Fill, OrderStatus}
+def test_market_data_is_taken_only_to_know_the_equity() -> None:
+    market_data = {Bar, Quote, Trade}
+    assert not market_data & RiskStub("risk", {}).handlers().keys()
+    assert market_data <= RiskStub("risk", {"percent_of_equity": 10}).handlers().keys()
+    assert RiskStub.quiet == {*market_data, Fill, OrderStatus}
+
+
+@pytest.mark.parametrize("published", [Bar, Quote, Trade])
+def test_one_kind_of_market_data_is_enough_to_know_the_equity(published: type[Message]) -> None:
+    class Everything(Component):
+        emits = (published, Signal, Fill, OrderStatus, ClosePositions)
+
+    components = {"everything": Everything("everything"), "risk": RiskStub("risk", {"percent_of_equity": 10})}
+    assert wiring_faults(components, RunContext(), complete=True) == []
 
 
 def test_a_buy_becomes_a_market_order_of_the_configured_quantity() -> None:
@@ -229,6 +242,7 @@ def test_at_the_end_everything_is_cancelled_and_every_position_closed_in_order_o
         ("A", "BUY", 100.0, OrderType.MARKET, "close_at_end"),
         ("C", "SELL", 100.0, OrderType.MARKET, "close_at_end"),
     ]
+    assert all(order.reduce_only for order in orders)
 
 
 def test_after_the_end_signals_are_ignored_and_what_is_still_open_is_closed_again() -> None:
@@ -259,6 +273,23 @@ def test_percent_of_equity_counts_cash_fees_and_positions_at_the_last_close() ->
     bench.publish(a_bar(1, c=120, h=121))
     # 10,000 - 50 x 101 - 10 + 50 x 120 = 10,940; half of it at 20 is 273.5 units.
     assert size(publish(bench, a_signal("BUY", symbol="B", price=20.0))) == [("BUY", 273.0)]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [Quote(T0 + 2, "AAPL", 49.0, 5.0, 51.0, 5.0)],
+        [Trade(T0 + 2, "AAPL", 50.0, 1.0)],
+        [Quote(T0 + 2, "AAPL", 49.0, 5.0, 51.0, 5.0), Quote(T0 + 3, "AAPL", 0.0, 0.0, 51.0, 5.0)],
+    ],
+    ids=["quote", "trade", "one-sided quote"],
+)
+def test_percent_of_equity_counts_positions_at_the_last_quote_or_trade_too(last: list[Message]) -> None:
+    bench = bench_of({"initial_cash": 10_000}, percent_of_equity=100)
+    bench.publish(Quote(T0, "AAPL", 99.0, 5.0, 101.0, 5.0))
+    trade(bench, a_signal("BUY", price=100.0))
+    bench.publish(*last)
+    assert size(publish(bench, a_signal("BUY", symbol="B", price=10.0))) == [("BUY", 500.0)]
 
 
 @pytest.mark.parametrize(
