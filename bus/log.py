@@ -17,7 +17,7 @@ from typing import Final
 from zlib import crc32
 
 from bus.errors import LogError
-from bus.record import FOOTER_TYPE, MARK_TYPE, encode_record
+from bus.record import DIGESTED_FROM, FOOTER_TYPE, MARK_TYPE, encode_record
 
 MAGIC: Final = b"ADMFLOG\x01"
 SUFFIX: Final = ".admflog"
@@ -77,7 +77,7 @@ class DigestLog:
     ) -> bytes:
         """Digest the record and return its bytes."""
         record = encode_record(seq, ts, source_seq, cause, source, type_id, payload)
-        self._digest.update(record[8:])
+        self._digest.update(record[DIGESTED_FROM:])
         self.records += 1
         return record
 
@@ -127,7 +127,7 @@ class LogWriter:
         if self._written + self._buffered >= self._segment_bytes:
             self._roll(seq)
         record = encode_record(seq, ts, source_seq, cause, source, type_id, payload)
-        self._digest.update(record[8:])
+        self._digest.update(record[DIGESTED_FROM:])
         self._buffer.append(record)
         self._buffered += len(record)
         self._last_seq = seq

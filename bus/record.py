@@ -10,7 +10,7 @@ which was not. That is why crc32 and epoch come first: each of the two is over o
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -20,6 +20,8 @@ _BODY: Final = struct.Struct("<IIQqQQHH")
 _CRC: Final = struct.Struct("<I")
 HEADER_SIZE: Final = _CRC.size + _BODY.size
 SEQ_OFFSET: Final = 12
+DIGESTED_FROM: Final = 8
+"""The run's digest covers a record's bytes from here on: all but the checksum and the epoch."""
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
 """A longer payload is refused: no message of ours comes near, so a larger length is damage."""
 
@@ -61,7 +63,7 @@ def encode_record(
 
 def digested(record: bytes) -> bytes:
     """The part of a record's bytes that the run's digest covers."""
-    return record[8:]
+    return record[DIGESTED_FROM:]
 
 
 def decode_record(data: bytes, offset: int = 0) -> tuple[Record, int]:
@@ -100,7 +102,3 @@ class IncompleteRecord(LogError):
     def __init__(self, missing: int) -> None:
         self.missing = missing
         super().__init__(f"the last record is incomplete: at least {missing} bytes are missing")
-
-
-Append = Callable[[int, int, int, int, int, int, bytes], bytes]
-"""(seq, ts, source_seq, cause, source, type_id, payload) -> the record's bytes, appended."""

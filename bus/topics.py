@@ -7,12 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bus.runtime.component import Component
 from bus.runtime.runner import Member, emitted_types
 from bus.sequencer import HUB, SourceRule
 from schemas import Message, SourceDeclared, TypeDeclared
 from schemas.codec import to_builtins
-from schemas.registry import MESSAGE_TYPES, TYPE_IDS, field_types, fields
+from schemas.registry import MESSAGE_TYPES, field_types, fields
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,3 @@ def _source_declaration(member: Member) -> SourceDeclared:
         tuple(sorted(message_type.__name__ for message_type in component.handlers())),
         tuple(sorted(message_type.__name__ for message_type in emitted_types(component))),
     )
-
-
-def takers(members: Sequence[Member]) -> dict[int, list[Component]]:
-    """Type id to the components that take it, in rank order."""
-    routes: dict[int, list[Component]] = {}
-    for member in members:
-        for message_type in member.component.handlers():
-            routes.setdefault(TYPE_IDS[message_type], []).append(member.component)
-    return routes

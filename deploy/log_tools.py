@@ -16,7 +16,6 @@ from bus.errors import LogError
 from bus.log_reader import LogReader, find_segments
 from bus.record import Record
 from schemas.codec import DecodeError, to_builtins
-from schemas.registry import MESSAGE_TYPES
 
 _NS_PER_S = 1_000_000_000
 
@@ -45,12 +44,18 @@ def parse_time(text: str) -> int:
 
 
 def values_of(reader: LogReader, record: Record) -> dict[str, Any]:
-    """The payload's values by field name; from the log's own declarations when our code does not know the type."""
-    if record.type_id in MESSAGE_TYPES:
-        try:
-            return to_builtins(reader.message(record))
-        except DecodeError:
-            pass  # written by another version of the schema: the declaration in the log still says what it holds
+    """The payload's values by field name.
+
+    From the log's own declarations when our code does not know the type, or knows it otherwise: the log may have been
+    written by another version of the schema.
+    """
+    try:
+        return to_builtins(reader.message(record))
+    except DecodeError:
+        return _declared_values(reader, record)
+
+
+def _declared_values(reader: LogReader, record: Record) -> dict[str, Any]:
     try:
         plain = msgpack.unpackb(record.payload)
     except (ValueError, msgpack.UnpackException):
@@ -153,7 +158,7 @@ def summarise(path: Path) -> LogSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """The first place where two logs differ, and the count of each type in either."""
+    """The first place where two logs differ: the record of either there, None for one that has ended."""
 
     seq: int
     left: dict[str, Any] | None
