@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
-import shutil
-import tempfile
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bus.conductor import Bus, Conductor, Progress
 from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED, AdmfError, ComponentError, LogError, StopNow
-from bus.hosts import MainThreadLink, PoolLink, ThreadLink
-from bus.hub import Hub
 from bus.local import LocalBus
 from bus.log import DigestLog, Log, LogWriter
-from bus.roster import EndpointSpec
-from bus.runtime.affinity import thread_affinity
-from bus.runtime.context import ExecutionContext
-from bus.runtime.modes import Isolation, ThreadModel
-from bus.runtime.pools import OPTIMIZATION, ThreadPoolManager, pool_names, pool_of
-from bus.runtime.runner import Member, Runner, emitted_types
-from bus.wave import Link, WaveBus
+from bus.wave import WaveBus
 from deploy import __version__
-from deploy.plan import Entry, Plan
-from deploy.processes import ProcessGroup
+from deploy.hosting import Hosting
+from deploy.plan import Plan
 from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_json
 from deploy.stopping import Interrupted, StopRequest
 from deploy.tables import write_tables
 from schemas import ClosedTrade, ComponentFailed, EquityCurve, Halt, RunCompleted, RunStarted
 from schemas.codec import to_builtins
-from schemas.registry import MESSAGE_TYPES, TYPE_IDS
-
-_SOCKET_PATH_BYTES = 107
+from schemas.registry import MESSAGE_TYPES
 
 
 @dataclass
@@ -176,91 +160,13 @@ class _Run:
 
     def _open(self, stack: contextlib.ExitStack, log: Log | None, result: RunResult) -> LocalBus | WaveBus:
         plan = self.plan
-        remote = plan.at(Isolation.PROCESS_ISOLATED)
-        result.processes.append(
-            {"pid": os.getpid(), "components": [e.name for e in plan.entries if e not in remote], "role": "hub"}
-        )
-        if all(entry.isolation is Isolation.SHARED for entry in plan.entries):
+        hosting = Hosting(plan, self.folder, self.stop.check, stack, result.processes)
+        if hosting.is_local:
             local = LocalBus(plan.wiring, plan.context, log)
             stack.callback(local.close)
             local.open()
             return local
-        links: list[Link] = []
-        if remote:
-            links.append(self._open_hub(stack, remote, result))
-        links += self._open_threads(stack)
-        return WaveBus(plan.wiring, links, log)
-
-    def _open_threads(self, stack: contextlib.ExitStack) -> Iterator[Link]:
-        plan, bus = self.plan, self.plan.topology.bus
-        pools = _pools(plan)
-        stack.callback(pools.shutdown, wait=False, cancel_futures=True)
-        for entry in plan.entries:
-            if entry.isolation is Isolation.THREAD_ISOLATED:
-                link = ThreadLink(self._runner(stack, [entry]), bus.timeout_s, self.stop.check)
-                stack.callback(link.stop)
-                with thread_affinity(f"component {entry.name}", entry.affinity):
-                    link.start()
-                yield link
-            elif entry.isolation is Isolation.ISOLATED:
-                pool = pools.get_executor(pool_of(pools.context, entry.component.component_type))
-                yield PoolLink(self._runner(stack, [entry]), pool, bus.timeout_s, self.stop.check)
-        shared = plan.at(Isolation.SHARED)
-        if shared:
-            yield MainThreadLink(self._runner(stack, shared))
-
-    def _runner(self, stack: contextlib.ExitStack, entries: list[Entry]) -> Runner:
-        runner = Runner([Member(entry.source_id, entry.component) for entry in entries], self.plan.context)
-        stack.callback(runner.stop)
-        runner.initialize()
-        return runner
-
-    def _open_hub(self, stack: contextlib.ExitStack, remote: list[Entry], result: RunResult) -> Hub:
-        bus = self.plan.topology.bus
-        address = bus.endpoint
-        if address == "ipc":
-            # Not in the run folder: a socket's path is limited to 107 bytes, and a run folder may lie deep.
-            folder = _socket_folder()
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            address = f"ipc://{folder}"
-        group = ProcessGroup(self.folder.processes)
-        specs = [_endpoint(entry) for entry in remote]
-        hub = Hub(specs, address, lambda: self._watch(group), bus.timeout_s)
-        stack.callback(hub.close)
-        stack.callback(_stop_processes, hub, group, bus.stop_timeout_s)
-        addresses = hub.bind()
-        for entry, spec in zip(remote, specs, strict=True):
-            group.start(entry, spec.token, self.plan.context, addresses)
-        result.processes += [{"pid": p.pid, "components": [p.entry.name], "role": "component"} for p in group.processes]
-        self.folder.update(processes=result.processes)
-        hub.handshake(bus.start_timeout_s)
-        return hub
-
-    def _watch(self, group: ProcessGroup) -> None:
-        group.check()
-        self.stop.check()
-
-
-def _socket_folder() -> str:
-    """A folder that only this user may enter, with a path short enough for a socket's."""
-    folder = tempfile.mkdtemp(prefix="admf-")
-    if len(folder) > _SOCKET_PATH_BYTES - len("/out"):
-        Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix="admf-", dir="/tmp")
-    return folder
-
-
-def _stop_processes(hub: Hub, group: ProcessGroup, timeout_s: float) -> None:
-    hub.stop()
-    group.stop(timeout_s)
-
-
-def _pools(plan: Plan) -> ThreadPoolManager:
-    """The run's pools; those of a MIXED run where components are isolated by hand though its model has no threads."""
-    context = plan.execution
-    if pool_names(context) in ((), (OPTIMIZATION,)):
-        context = ExecutionContext(context.name, context.execution_mode, ThreadModel.MIXED)
-    return ThreadPoolManager(context, plan.topology.execution.thread_pools.by_name())
+        return WaveBus(plan.wiring, hosting.links(), log)
 
 
 def _make_log(plan: Plan, folder: RunFolder) -> Log | None:
@@ -268,20 +174,6 @@ def _make_log(plan: Plan, folder: RunFolder) -> Log | None:
     if capture == "full":
         return LogWriter(folder.log)
     return DigestLog() if capture == "digest" else None
-
-
-def _endpoint(entry: Entry) -> EndpointSpec:
-    component = entry.component
-    takes = frozenset(TYPE_IDS[message_type] for message_type in component.handlers())
-    emits = emitted_types(component)
-    return EndpointSpec(
-        name=entry.name,
-        source_ids=frozenset({entry.source_id}),
-        takes=takes,
-        quiet=frozenset() if emits else takes,
-        sources=frozenset({entry.source_id} if component.component_type == "data_handler" else ()),
-        token=secrets.token_hex(16),
-    )
 
 
 def _run_started(plan: Plan) -> RunStarted:
