@@ -26,7 +26,10 @@ from schemas.registry import MESSAGE_TYPES
 
 @dataclass
 class RunResult:
-    """What a run gave. `status` is completed, failed or interrupted; times are in seconds of wall clock."""
+    """What a run gave. `status` is completed, failed or interrupted; times are in seconds of wall clock.
+
+    `cpu_s` is the CPU time of the launching process from ready to the end, its log closed.
+    """
 
     run_id: str
     run_dir: str
@@ -41,6 +44,7 @@ class RunResult:
     tables: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
     ready_s: float = 0.0
+    cpu_s: float = 0.0
     processes: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
     exit_code: int = 0
@@ -70,6 +74,7 @@ class RunResult:
             "tables": self.tables,
             "elapsed_s": round(self.elapsed_s, 6),
             "ready_s": round(self.ready_s, 6),
+            "cpu_s": round(self.cpu_s, 6),
             "processes": self.processes,
             **({"error": self.error} if self.error else {}),
         }
@@ -120,7 +125,7 @@ class _Run:
     def execute(self) -> RunResult:
         plan = self.plan
         result = RunResult(self.folder.run_id, str(self.folder.path), plan.mode, plan.placement)
-        started = time.perf_counter()
+        started, ready_cpu_s = time.perf_counter(), time.process_time()
         log = _make_log(plan, self.folder)
         bus: LocalBus | WaveBus | None = None
         stack = contextlib.ExitStack()
@@ -128,7 +133,7 @@ class _Run:
             # Whatever a component or a person does, the run ends with a result and leaves nothing behind.
             try:
                 bus = self._open(stack, log, result)
-                result.ready_s = time.perf_counter() - started
+                result.ready_s, ready_cpu_s = time.perf_counter() - started, time.process_time()
                 self._conduct(bus, result)
             except BaseException as error:
                 _record_failure(error, bus, result)
@@ -139,7 +144,7 @@ class _Run:
                 if result.status == COMPLETED:
                     _record_failure(error, bus, result)
             _close_log(log, result)
-        result.elapsed_s = time.perf_counter() - started
+        result.elapsed_s, result.cpu_s = time.perf_counter() - started, time.process_time() - ready_cpu_s
         return result
 
     def _conduct(self, bus: LocalBus | WaveBus, result: RunResult) -> None:

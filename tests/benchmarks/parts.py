@@ -1,45 +1,30 @@
-"""Components for benchmarks: synthetic minute bars, a strategy that does nothing, one that trades on every bar."""
+"""Components for benchmarks: bars made on the way, strategies that do nothing, trade on every bar, or keep a ladder."""
 
 from __future__ import annotations
 
-import math
-import random
+from collections import deque
 from collections.abc import Iterable
 
 from pydantic import Field
 
 from bus.runtime.component import Component, Parameters, Source, handles
-from schemas import Bar, Direction, Message, Signal
-
-_MINUTE_NS = 60_000_000_000
-_START_NS = 1_577_923_200_000_000_000
-_BLOCK = 4096
+from schemas import Bar, CancelOrder, Direction, Message, Order, OrderType, Signal
+from tests.benchmarks.bars import SYMBOL, blocks
 
 
 class MinuteBars(Source):
-    """A seeded random walk in steps of a cent, one bar a minute, made block by block."""
+    """The bars of `tests.benchmarks.bars`, made block by block, for runs longer than memory should hold."""
 
     class Parameters(Parameters):
         count: int = Field(default=100_000, ge=0)
-        symbol: str = "SYN"
-        seed: int = 7
 
     component_type = "data_handler"
     emits = (Bar,)
 
     def blocks(self) -> Iterable[list[Message]]:
-        draw = random.Random(self.parameters.seed).gauss
-        symbol, close = self.parameters.symbol, 100.0
-        for first in range(0, self.parameters.count, _BLOCK):
-            block: list[Message] = []
-            for n in range(first, min(first + _BLOCK, self.parameters.count)):
-                opened = close
-                close = round(max(1.0, opened + draw(0.0, 0.05)), 2)
-                high = round(max(opened, close) + 0.02, 2)
-                low = round(min(opened, close) - 0.02, 2)
-                volume = float(10_000 + int(math.fabs(draw(0.0, 1000.0))))
-                block.append(Bar(_START_NS + n * _MINUTE_NS, symbol, opened, high, low, close, volume))
-            yield block
+        for block in blocks(self.parameters.count):
+            ts, *values = (column.tolist() for column in block)
+            yield list(map(Bar, ts, [SYMBOL] * len(ts), *values))
 
     @property
     def total(self) -> int:
@@ -71,3 +56,70 @@ class EveryBar(Component):
         self.long = not self.long
         direction = Direction.BUY if self.long else Direction.SELL
         self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close))
+
+
+class Ladder(Component):
+    """Wants `size` buy limits at half the price on the first bar, and one more every `every` bars (0: never)."""
+
+    class Parameters(Parameters):
+        size: int = Field(default=50, ge=0)
+        every: int = Field(default=10, ge=0)
+
+    component_type = "strategy"
+    emits = (Signal,)
+
+    def reset(self) -> None:
+        self.bars = 0
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        parameters = self.parameters
+        if self.bars == 0:
+            for _ in range(parameters.size):
+                self.emit(_far_below(bar))
+        elif parameters.every and self.bars % parameters.every == 0:
+            self.emit(_far_below(bar))
+        self.bars += 1
+
+
+def _far_below(bar: Bar) -> Signal:
+    price = round(bar.close * 0.5, 2)
+    return Signal(bar.ts, bar.symbol, Direction.BUY, 1.0, bar.close, OrderType.LIMIT, limit_price=price)
+
+
+class LadderRisk(Component):
+    """Makes an order of every signal, and cancels the oldest when more than `size` would work.
+
+    `RiskStub` would not do: of several signals in one direction it orders once.
+    """
+
+    class Parameters(Parameters):
+        size: int = Field(default=50, ge=1)
+        quantity: float = 10.0
+
+    component_type = "risk_manager"
+    emits = (Order, CancelOrder)
+
+    def reset(self) -> None:
+        self.made = 0
+        self.working: deque[str] = deque()
+
+    @handles(Signal)
+    def on_signal(self, signal: Signal) -> None:
+        if len(self.working) == self.parameters.size:
+            self.emit(CancelOrder(self.working.popleft(), signal.ts, signal.symbol))
+        self.made += 1
+        order_id = f"{self.name}-{self.made}"
+        self.working.append(order_id)
+        quantity = self.parameters.quantity
+        self.emit(
+            Order(
+                order_id,
+                signal.symbol,
+                signal.direction,
+                quantity,
+                signal.order_type,
+                signal.ts,
+                limit_price=signal.limit_price,
+            )
+        )

@@ -43,9 +43,10 @@ def test_an_unknown_command_is_a_usage_error(tmp_path):
 def test_json_is_exactly_one_document_with_the_promised_keys(tmp_path):
     document = launch_json(BACKTEST, tmp_path)
     promised = {"run_id", "run_dir", "mode", "placement", "digest", "records", "bars", "orders", "fills"}
-    promised |= {"statistics", "trades", "elapsed_s", "processes"}
+    promised |= {"statistics", "trades", "elapsed_s", "cpu_s", "processes"}
     assert promised <= document.keys()
     assert document["bars"] > 6000
+    assert document["cpu_s"] > 0
     assert document["statistics"]["total_return_pct"] == pytest.approx(100 * document["statistics"]["total_return"])
     assert len(document["trades"]) > 50
     assert json.loads((Path(document["run_dir"]) / "results.json").read_text()) == document

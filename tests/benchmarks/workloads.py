@@ -1,0 +1,135 @@
+"""The workloads that our engine and its peers run: `python -m tests.benchmarks.workloads W2 --bars 100000 --runs 3`.
+
+    W4  a strategy that does nothing
+    W1  a crossover of the averages of 10 and 30 closes, in the market or flat, some 3,800 fills in 100,000 bars
+    W2  a market order on every bar, buying and selling in turn
+    W3  50 resting limit orders far below the market, of which the oldest is replaced every 10 bars
+
+One symbol, one-minute bars, everything in one thread, nothing switched off but the capture (`--capture full`). The
+bars are made and read into columns before the clock starts: the figure is the CPU time of the engine's run call, to
+the closing of its log. Each run has a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import pstats
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deploy.launcher import RunResult, launch
+from deploy.plan import Placement, Plan, plan_of
+from deploy.run_folder import COMPLETED
+from tests.benchmarks.bars import SYMBOL, columns
+from tests.benchmarks.result import ROOT, Result, median_of
+
+PARTS: Final = "tests.benchmarks.parts"
+WORKLOADS: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "W4": {"strategy": {"class": f"{PARTS}.Empty"}},
+    "W1": {"strategy": {"class": "MovingAverageCrossover", "fast": 10, "slow": 30}},
+    "W2": {"strategy": {"class": f"{PARTS}.EveryBar"}},
+    "W3": {"strategy": {"class": f"{PARTS}.Ladder"}, "risk_manager": {"class": f"{PARTS}.LadderRisk"}},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run and what its orders have become: numbers by state, and of refusals."""
+
+    result: RunResult
+    orders: dict[str, int]
+
+    def us_per_bar(self) -> float:
+        """CPU time of the run call, microseconds a bar."""
+        return self.result.cpu_s / self.result.counts["Bar"] * 1e6
+
+
+def content(folder: Path, components: dict[str, dict[str, Any]], capture: str = "none") -> dict[str, Any]:
+    """A topology of these components and the defaults, with its runs in `folder`; positions stay open at the end."""
+    risk = {"class": "RiskStub", "quantity": 10}
+    return {
+        "bus": {"capture": capture, "run_dir": str(folder / "runs")},
+        "backtest": {"close_at_end": "none"},
+        "components": {"risk_manager": risk, **components},
+    }
+
+
+def plan_for(workload: str, bars: int, folder: Path, capture: str = "none") -> Plan:
+    """A plan for a workload, with the bars in a file in `folder`."""
+    path = folder / f"{bars}.parquet"
+    if not path.exists():
+        table = columns(bars)._asdict()
+        pq.write_table(pa.table({"timestamp": table.pop("ts"), "symbol": [SYMBOL] * bars, **table}), path)
+    data = {"class": "HistoricalDataHandler", "path": str(path), "timestamp_unit": "ns"}
+    made = content(folder, {"data_handler": data, **WORKLOADS[workload]}, capture)
+    return plan_of(made, folder / "benchmark.yaml", Placement.LOCAL)
+
+
+def run(plan: Plan) -> Outcome:
+    """Run a plan; one that fails, or has orders refused, is no benchmark."""
+    result = launch(plan)
+    assert result.status == COMPLETED, result.error
+    (manager,) = (e.component for e in plan.entries if e.component.component_type == "order_manager")
+    orders = manager.statistics()
+    assert orders["rejected"] == orders["refused"] == 0, orders
+    return Outcome(result, orders)
+
+
+def us_per_bar(workload: str, bars: int, capture: str = "none") -> float:
+    """CPU microseconds a bar of one run, in a process of its own."""
+    command = [sys.executable, "-m", __spec__.name, workload, "--bars", str(bars), "--capture", capture, "--once"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return float(json.loads(done.stdout)["value"])
+
+
+def median(workload: str, bars: int, runs: int, capture: str = "none") -> Result:
+    """The median of several runs."""
+    values = [us_per_bar(workload, bars, capture) for _ in range(runs)]
+    return median_of(_name(workload, bars, capture), values, "us/bar")
+
+
+def once(workload: str, bars: int, capture: str, profile: bool = False) -> Result:
+    """One run in this process, with a profile on standard error if asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_for(workload, bars, Path(folder), capture)
+        profiler = cProfile.Profile()
+        outcome = profiler.runcall(run, plan) if profile else run(plan)
+    if profile:
+        pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(40)
+    note = ", ".join(f"{name} {count}" for name, count in outcome.result.counts.items() if name in ("Order", "Fill"))
+    return Result(_name(workload, bars, capture), outcome.us_per_bar(), "us/bar", note=note)
+
+
+def _name(workload: str, bars: int, capture: str) -> str:
+    return f"{workload}, {bars} bars" + ("" if capture == "none" else f", capture {capture}")
+
+
+def main() -> None:
+    """Run the workloads that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), help="all when none is given")
+    parser.add_argument("--bars", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--capture", choices=["none", "digest", "full"], default="none")
+    parser.add_argument("--once", action="store_true", help="one run, in this process")
+    parser.add_argument("--profile", action="store_true", help="one run, in this process, under the profiler")
+    given = parser.parse_args()
+    for workload in given.workloads:
+        if given.once or given.profile:
+            result = once(workload, given.bars, given.capture, given.profile)
+        else:
+            result = median(workload, given.bars, given.runs, given.capture)
+        print(result.line(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
