@@ -18,7 +18,9 @@ from bus.errors import LogError
 
 _BODY: Final = struct.Struct("<IIQqQQHH")
 _CRC: Final = struct.Struct("<I")
-HEADER_SIZE: Final = _CRC.size + _BODY.size
+HEAD: Final = struct.Struct("<IIIQqQQHH")
+"""All fields of the head, in the order above: for readers that unpack it at once."""
+HEADER_SIZE: Final = HEAD.size
 SEQ_OFFSET: Final = 12
 DIGESTED_FROM: Final = 8
 """The run's digest covers a record's bytes from here on: all but the checksum and the epoch."""

@@ -144,11 +144,11 @@ def summarise(path: Path) -> LogSummary:
     reader = LogReader(path)
     types: Counter[int] = Counter()
     sources: Counter[int] = Counter()
-    for record in reader:
-        types[record.type_id] += 1
-        sources[record.source] += 1
-        summary.first_ts = summary.first_ts or record.ts
-        summary.last_ts = record.ts
+    for batch in reader.batches():
+        types.update(record.type_id for record in batch)
+        sources.update(record.source for record in batch)
+        summary.first_ts = summary.first_ts or next((record.ts for record in batch if record.ts), 0)
+        summary.last_ts = batch[-1].ts
     summary.by_type.update({reader.type_name(t): n for t, n in sorted(types.items())})
     summary.by_source.update({reader.source_name(s): n for s, n in sorted(sources.items())})
     summary.records, summary.digest = reader.records, reader.digest

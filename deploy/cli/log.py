@@ -1,4 +1,4 @@
-"""`admf log`: info, cat, verify, diff."""
+"""`admf log`: info, cat, verify, repair, diff."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from bus.errors import EXIT_DIVERGENCE, EXIT_FAILED, LogError
 from bus.log_reader import LogReader
+from bus.log_repair import repair as repair_log
 from deploy import log_tools
 from deploy.topology import did_you_mean
 from schemas.registry import TYPES_BY_NAME
@@ -132,8 +133,7 @@ def verify(paths: tuple[Path, ...]) -> None:
     for path in paths:
         reader = LogReader(path)
         try:
-            for _ in reader:
-                pass
+            reader.verify()
             log_tools.require_sound(reader)
         except LogError as error:
             click.echo(f"BAD  {error}", err=True)
@@ -141,6 +141,19 @@ def verify(paths: tuple[Path, ...]) -> None:
         else:
             click.echo(f"ok   {path}: {reader.records:,} records, digest {reader.digest}")
     sys.exit(EXIT_FAILED if failed else 0)
+
+
+@command.command("repair")
+@click.argument("path", type=_PATH)
+@click.option("--to", required=True, type=_PATH, metavar="NEW", help="A new folder for the repaired log.")
+def repair(path: Path, to: Path) -> None:
+    """Make a sound log in NEW of a damaged or torn one. PATH itself is never changed.
+
+    Every sound record from the first on is kept, what follows is cut, and a footer is written. A run folder's manifest
+    and topology come along.
+    """
+    done = repair_log(path, to)
+    click.echo(f"{path}: sound already; nothing was written" if done is None else f"{to}: {done.text()}")
 
 
 @command.command("diff")

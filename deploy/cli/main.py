@@ -13,13 +13,14 @@ from deploy import __version__
 
 COMMANDS = {
     "check": ("deploy.cli.check", "Validate a topology file and show its plan."),
+    "data": ("deploy.cli.data", "Check market data files."),
     "launch": ("deploy.cli.launch", "Run a topology."),
-    "log": ("deploy.cli.log", "Look into message logs: info, cat, verify, diff."),
+    "log": ("deploy.cli.log", "Look into message logs: info, cat, verify, repair, diff."),
     "optimize": ("deploy.cli.optimize", "Search the best parameters of a topology."),
     "schema": ("deploy.cli.schema", "Show the messages and their JSON Schema."),
 }
 
-PRINTING = frozenset({"check", "log", "schema"})
+PRINTING = frozenset({"check", "data", "log", "schema"})
 """Commands that only print. The others write to pipes of their own, whose end they must survive."""
 
 

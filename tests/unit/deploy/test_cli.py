@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import command
 from tests.support.launching import PARTS, ROOT, admf, launch_json
 
 BACKTEST = ROOT / "configs" / "backtest.yaml"
@@ -25,8 +26,8 @@ def lines(done) -> list[dict]:
 def test_help_lists_the_commands(tmp_path):
     done = admf("--help", folder=tmp_path)
     assert done.returncode == 0
-    for command in ("check", "launch", "log", "schema"):
-        assert f"  {command} " in done.stdout
+    for name in ("check", "data", "launch", "log", "schema"):
+        assert f"  {name} " in done.stdout
 
 
 @pytest.mark.parametrize("command", [["check"], ["launch"], ["log"], ["log", "cat"], ["log", "diff"], ["schema"]])
@@ -159,3 +160,16 @@ def test_schema_lists_types_and_prints_one(tmp_path):
     assert schema["x-type-id"] == 48
     assert "order_id" in schema["properties"]
     assert "did you mean 'Fill'?" in admf("schema", "Fil", folder=tmp_path).stderr
+
+
+def test_log_repair_writes_a_sound_log_beside_a_torn_one(run, tmp_path):
+    segment = next(Path(run["run_dir"]).glob("log/*"))
+    torn = tmp_path / "torn" / segment.name
+    torn.parent.mkdir()
+    torn.write_bytes(segment.read_bytes()[:-100])
+    said = command("log", "repair", torn, "--to", tmp_path / "new").output
+    assert f"{tmp_path / 'new'}: kept " in said
+    assert "records (seq 1 to " in said
+    command("log", "verify", tmp_path / "new")
+    command("log", "verify", torn, code=1)
+    assert "sound already" in command("log", "repair", run["run_dir"], "--to", tmp_path / "other").output
