@@ -3,7 +3,8 @@
 Declarations and `RunStarted` come first. Data enters when the coordinator has asked for it (`StartStream`), one
 record at a time, merged over all sources by time; each is settled, with everything that follows from it, before
 the next one enters. When all sources have ended the hub says `Drained` as often as the coordinator needs it to
-finish, and the run ends with its `RunCompleted`.
+finish, and the run ends with its `RunCompleted`. Timers fire before the first message that is later than they are set
+for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Protocol
 from bus.errors import ProtocolError
 from bus.runtime.component import Handler
 from bus.sequencer import HUB
+from bus.timers import TimerQueue, sets_timers
 from bus.topics import Wiring
 from schemas import (
     Drained,
@@ -42,6 +44,8 @@ class Bus(Protocol):
 
     counts: dict[int, int]
     """Records so far by type id."""
+    timers: TimerQueue
+    """The timers that components have set; whoever conducts the run lets them fire."""
 
     def tap(self, message_type: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of a type."""
@@ -72,6 +76,8 @@ class Conductor:
     progress: Progress | None = None
     _started: list[str] = field(default_factory=list)
     _streaming: bool = False
+    _ts: int = 0
+    """Time of the last message from outside, or timer, in a run that has timers."""
     _completed: list[RunCompleted] = field(default_factory=list)
 
     def run(self) -> RunCompleted:
@@ -100,8 +106,10 @@ class Conductor:
         self._streaming = True
         sent = dict.fromkeys(sources, 0)
         last_ts = 0
+        has_timers = any(sets_timers(member.component) for member in self.wiring.members)
+        feed = self._feed_with_timers if has_timers else self.bus.feed
         for source, block in merged({source: self.bus.stream(source) for source in sources}):
-            self.bus.feed(source, block)
+            feed(source, block)
             sent[source] += len(block)
             last_ts = block[-1].ts  # type: ignore[attr-defined]
             if self.progress is not None:
@@ -110,6 +118,17 @@ class Conductor:
         for source, name in sources.items():
             self.bus.publish(source, last_ts, EndOfStream(name, sent[source]))
         return last_ts
+
+    def _feed_with_timers(self, source: int, block: list[Message]) -> None:
+        """Publish messages one by one, and before each the timers that are due before it."""
+        for message in block:
+            ts: int = message.ts  # type: ignore[attr-defined]
+            for fired in self.bus.timers.due(ts):
+                # One that was set for a time which had passed already fires late, never back in time.
+                self._ts = max(self._ts, fired.ts)
+                self.bus.publish(HUB, self._ts, fired)
+            self._ts = ts
+            self.bus.feed(source, [message])
 
     def _on_start_stream(self, message: StartStream) -> None:
         if self._streaming:

@@ -18,6 +18,7 @@ from bus.runtime.component import Component, Emit, Handler, Source
 from bus.runtime.runner import Member, begin, emitted_types, failure, nothing_to_answer, refuse_to_publish, stream_of
 from bus.runtime.settings import RunContext
 from bus.sequencer import HUB, Sequencer
+from bus.timers import TimerQueue, heeding, sets_timers
 from bus.topics import Wiring
 from schemas import ComponentFailed, Halt, Message
 from schemas.codec import encode
@@ -29,6 +30,7 @@ class LocalBus:
 
     def __init__(self, wiring: Wiring, context: RunContext, log: Log | None) -> None:
         self.clock = Clock()
+        self.timers = TimerQueue()
         self.counts: dict[int, int] = Counter()
         self._wiring = wiring
         self._context = context
@@ -49,7 +51,10 @@ class LocalBus:
             ComponentError: with the first one that fails.
         """
         for member in self._wiring.members:
-            begin(member.component, self._context, self._emitter(member), self.clock)
+            emit = self._emitter(member)
+            if sets_timers(member.component):
+                emit = heeding(emit, self.timers, member.component)
+            begin(member.component, self._context, emit, self.clock)
             for message_type, handler in member.component.handlers().items():
                 self.tap(message_type, handler)
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bus.runtime.runner import Member, emitted_types
 from bus.sequencer import HUB, SourceRule
-from schemas import Message, SourceDeclared, TypeDeclared
+from bus.timers import sets_timers
+from schemas import Message, SourceDeclared, StopStream, TimerFired, TypeDeclared
 from schemas.codec import to_builtins
-from schemas.registry import MESSAGE_TYPES, field_types, fields
+from schemas.registry import MESSAGE_TYPES, TYPE_IDS, field_types, fields
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every component of a run, in rank order."""
+    """Every component of a run, in rank order. `is_live` says that sources may be stopped before they end."""
 
     members: tuple[Member, ...]
+    is_live: bool = False
 
     @property
     def rules(self) -> list[SourceRule]:
         """What each source may publish, as the sequencer enforces it."""
-        hub = SourceRule(HUB, "hub", frozenset(i for i in MESSAGE_TYPES if i < 20))
+        hub = SourceRule(HUB, "hub", frozenset(self._hub_type_ids()))
         return [hub] + [
             SourceRule(m.source_id, m.component.name, frozenset(emitted_types(m.component).values()))
             for m in self.members
@@ -38,8 +40,16 @@ class Wiring:
         text = json.dumps([to_builtins(type_declaration(type_id)) for type_id in self._type_ids()])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
+    def _hub_type_ids(self) -> Iterator[int]:
+        """What the hub says in this run: a log declares no type that cannot occur in it."""
+        yield from (type_id for type_id in MESSAGE_TYPES if type_id < 20)
+        if any(sets_timers(member.component) for member in self.members):
+            yield TYPE_IDS[TimerFired]
+        if self.is_live:
+            yield TYPE_IDS[StopStream]
+
     def _type_ids(self) -> Sequence[int]:
-        spoken = {type_id for type_id in MESSAGE_TYPES if type_id < 20}
+        spoken: set[int] = set()
         for rule in self.rules:
             spoken |= rule.type_ids
         return sorted(spoken)

@@ -23,10 +23,13 @@ from bus.record import encode_record
 from bus.runtime.component import Handler
 from bus.runtime.runner import Output
 from bus.sequencer import HUB, Sequencer
+from bus.timers import TIMER_REQUESTS, TimerQueue
 from bus.topics import Wiring
 from schemas import ComponentFailed, Halt, Message
 from schemas.codec import decode, encode
 from schemas.registry import TYPE_IDS
+
+_TIMER_REQUEST_IDS = frozenset(TYPE_IDS[message_type] for message_type in TIMER_REQUESTS)
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class WaveBus:
     def __init__(self, wiring: Wiring, links: Sequence[Link], log: Log | None) -> None:
         self.counts: dict[int, int] = Counter()
         self.now_ns = 0
+        self.timers = TimerQueue()
         self._taps: dict[int, Handler] = {}
         self._wiring = wiring
         self._links = links
@@ -153,7 +157,13 @@ class WaveBus:
         tap = self._taps.get(type_id)
         if tap is not None:
             tap(sequenced.message)
+        if type_id in _TIMER_REQUEST_IDS:
+            self._heed(source, sequenced.message)
         return sequenced
+
+    def _heed(self, source: int, request: Message) -> None:
+        assert isinstance(request, TIMER_REQUESTS)
+        self.timers.heed(self._wiring.members[source - 1].component.name, request)
 
     def _append(self, seq: int, cause: int, source: int, type_id: int, payload: bytes) -> bytes:
         append = self._log.append if self._log is not None else encode_record

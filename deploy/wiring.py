@@ -8,12 +8,16 @@ from collections.abc import Iterator, Mapping
 from bus.runtime.component import COMPONENT_TYPES, EXECUTION_TYPES, Component
 from bus.runtime.runner import describe, emitted_types
 from bus.runtime.settings import RunContext
-from schemas import Bar, CancelOrder, Message, Order, Quote, ReplaceOrder, Signal, Trade
+from schemas import Bar, CancelOrder, Message, Order, Quote, ReplaceOrder, Signal, StopStream, TimerFired, Trade
 from schemas.registry import MESSAGE_TYPES
 
 _ONE_ONLY = ("order_manager", "coordinator")
 _MARKET_DATA = frozenset({Bar, Quote, Trade})
-_BY_HUB = frozenset(message_type for type_id, message_type in MESSAGE_TYPES.items() if type_id < 20)
+_BY_HUB = frozenset(
+    message_type
+    for type_id, message_type in MESSAGE_TYPES.items()
+    if type_id < 20 or message_type in (TimerFired, StopStream)
+)
 
 
 def wiring_faults(components: Mapping[str, Component], context: RunContext, complete: bool) -> list[str]:

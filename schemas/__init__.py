@@ -18,6 +18,7 @@ from schemas.control import (
 from schemas.enums import (
     CloseRule,
     Direction,
+    EdgeEvent,
     GroupType,
     Liquidity,
     OrderState,
@@ -25,6 +26,7 @@ from schemas.enums import (
     ReportType,
     TimeInForce,
 )
+from schemas.live import CancelTimer, EdgeReport, SetTimer, StopStream, TimerFired
 from schemas.market import Bar, Quote, Trade
 from schemas.orders import (
     BrokerReport,
@@ -50,12 +52,15 @@ __all__ = [
     "Bar",
     "BrokerReport",
     "CancelOrder",
+    "CancelTimer",
     "ClosePositions",
     "CloseRule",
     "ClosedTrade",
     "ComponentFailed",
     "Direction",
     "Drained",
+    "EdgeEvent",
+    "EdgeReport",
     "EndOfStream",
     "EquityCurve",
     "EventType",
@@ -76,14 +81,17 @@ __all__ = [
     "ReportType",
     "RunCompleted",
     "RunStarted",
+    "SetTimer",
     "Signal",
     "SourceDeclared",
     "StartStream",
+    "StopStream",
     "StreamEnding",
     "SubmitCancel",
     "SubmitOrder",
     "SubmitReplace",
     "TimeInForce",
+    "TimerFired",
     "Trade",
     "TypeDeclared",
 ]

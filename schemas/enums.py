@@ -105,3 +105,22 @@ class CloseRule(StrEnum):
     LAST_CLOSE = "last_close"
     NEXT_OPEN = "next_open"
     NONE = "none"
+
+
+class EdgeEvent(StrEnum):
+    """What happened at an edge, where the run touches the world outside."""
+
+    CONNECTED = "CONNECTED"
+    DISCONNECTED = "DISCONNECTED"
+    REFUSED = "REFUSED"
+    """Input that is malformed, or not allowed; the reason says why."""
+    RETRIED = "RETRIED"
+    """A call failed and is made again."""
+    FAILED = "FAILED"
+    """A call failed and is not made again."""
+    CIRCUIT_OPENED = "CIRCUIT_OPENED"
+    """Too many calls failed one after another: no more are made for a while."""
+    CIRCUIT_CLOSED = "CIRCUIT_CLOSED"
+    """A call succeeded again."""
+    FALLBACK = "FALLBACK"
+    """The edge goes on with its fallback."""

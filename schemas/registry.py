@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from schemas import accounts, control, market, orders
+from schemas import accounts, control, live, market, orders
 from schemas.base import Message
 
 MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
@@ -40,6 +40,11 @@ MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
     63: accounts.EquityCurve,
     64: accounts.AccountReport,
     65: accounts.AmbiguityReport,
+    70: live.SetTimer,
+    71: live.CancelTimer,
+    72: live.TimerFired,
+    73: live.StopStream,
+    74: live.EdgeReport,
 }
 """Numeric id to class; ids below 20 are control, from 1,000 on they are the user's own."""
 
@@ -69,6 +74,11 @@ class EventType(StrEnum):
     EQUITY_CURVE = "EquityCurve"
     ACCOUNT_REPORT = "AccountReport"
     AMBIGUITY_REPORT = "AmbiguityReport"
+    SET_TIMER = "SetTimer"
+    CANCEL_TIMER = "CancelTimer"
+    TIMER_FIRED = "TimerFired"
+    STOP_STREAM = "StopStream"
+    EDGE_REPORT = "EdgeReport"
 
     @property
     def message_type(self) -> type[Message]:

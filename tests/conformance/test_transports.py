@@ -16,7 +16,16 @@ from schemas import Bar, ComponentFailed, Direction, Message, Signal, StartStrea
 from schemas.registry import MESSAGE_TYPES
 from tests.support.builders import DAY_NS, a_bar, an_order
 from tests.support.nodes import NODES, Gate, Node, StrategyNode
-from tests.support.parts import Bars, EveryNth, PlainBroker, PlainCoordinator, PlainManager, PlainRisk, Sink
+from tests.support.parts import (
+    Alarms,
+    Bars,
+    EveryNth,
+    PlainBroker,
+    PlainCoordinator,
+    PlainManager,
+    PlainRisk,
+    Sink,
+)
 from tests.support.transports import TRANSPORTS, WAITING, Run, address_of, run_over
 
 every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
@@ -86,6 +95,18 @@ def test_a_feedback_of_fills_on_orders_gives_the_same_records_to_the_byte(transp
     assert (
         run_over(transport, parts(burst=3), tmp_path).log.kept == run_over("local", parts(burst=3), tmp_path).log.kept
     )
+
+
+@every_transport
+def test_timers_fire_at_the_same_places_to_the_byte(transport, tmp_path):
+    def topology() -> list[Component]:
+        sources = [Bars("bars", {"count": 40}), Bars("more", {"count": 20, "shift_ns": DAY_NS // 3})]
+        return [*sources, Alarms("a"), Alarms("b", {"every": 2}), PlainRisk("risk"), PlainCoordinator("coordinator")]
+
+    run = run_over(transport, topology(), tmp_path)
+    assert run.log.kept == run_over("local", topology(), tmp_path).log.kept
+    assert types_of(run).count("TimerFired") > 40
+    assert_everybody_heard_all(run)
 
 
 @every_transport

@@ -10,6 +10,8 @@ from pydantic import Field
 from bus.runtime.component import Component, Parameters, Source, handles
 from schemas import (
     Bar,
+    CancelTimer,
+    Direction,
     Drained,
     EndOfStream,
     Fill,
@@ -18,9 +20,11 @@ from schemas import (
     OrderStatus,
     RunCompleted,
     RunStarted,
+    SetTimer,
     Signal,
     StartStream,
     SubmitOrder,
+    TimerFired,
 )
 from tests.support.builders import DAY_NS, T0, a_bar, a_fill, an_order
 
@@ -229,3 +233,33 @@ class Sink(Component):
     @handles(Bar, Fill)
     def on_any(self, _: Message) -> None:
         self.heard += 1
+
+
+class Alarms(Component):
+    """A strategy that sets, moves and cancels timers as bars come, and signals when one fires."""
+
+    class Parameters(Parameters):
+        every: int = Field(default=3, gt=0)
+        delays_ns: tuple[int, ...] = (DAY_NS // 2, DAY_NS, 0, 5 * DAY_NS // 2, -DAY_NS)
+
+    component_type = "strategy"
+    emits = (Signal, SetTimer, CancelTimer)
+
+    def reset(self) -> None:
+        self.seen = 0
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        self.seen += 1
+        delays = self.parameters.delays_ns
+        self.emit(SetTimer(f"t{self.seen % 4}", bar.ts + delays[self.seen % len(delays)]))
+        if self.seen % self.parameters.every == 0:
+            self.emit(CancelTimer(f"t{(self.seen + 1) % 4}"))
+
+    @handles(TimerFired)
+    def on_timer(self, fired: TimerFired) -> None:
+        if fired.component == self.name:
+            reason = f"{fired.timer_id} at {self.clock.now_ns}"
+            self.emit(Signal(fired.ts, "AAPL", Direction.BUY, 1.0, 100.0, reason=reason))
+            if fired.timer_id == "t0":
+                self.emit(SetTimer("again", fired.ts + 1))

@@ -50,6 +50,11 @@ FIRST_PUBLISHED = """
 64 AccountReport: ts initial_cash final_cash final_equity realised_pnl unrealised_pnl fees slippage_cost
    traded_value fills open_positions other_equity
 65 AmbiguityReport: ts broker bars orders better worse
+70 SetTimer: timer_id ts
+71 CancelTimer: timer_id
+72 TimerFired: component timer_id ts
+73 StopStream: source
+74 EdgeReport: component event subject reason count
 """
 """By id, the name and the fields with which each type was first published. A type is added here when it is added
 there; fields that are appended later need not be, and nothing that stands here ever changes."""
