@@ -42,10 +42,12 @@ raise to end the run: at that point everything published is settled and in the l
 class Bus(Protocol):
     """What the conductor needs of a transport."""
 
-    counts: dict[int, int]
-    """Records so far by type id."""
     timers: TimerQueue
     """The timers that components have set; whoever conducts the run lets them fire."""
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Records so far by type id."""
 
     def tap(self, message_type: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of a type."""

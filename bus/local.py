@@ -2,14 +2,21 @@
 
 One FIFO queue: a record is handed to every component that takes it, in rank order, and what they emit joins the
 end of the queue. This order is the definition that the other placements reproduce (see `bus.wave`). Nothing is
-encoded unless the run is captured. The loops below are the hottest code of the project and are written for
-that.
+encoded unless the run is captured.
+
+How market data run through it, the hottest code of the project: records enter one by one, and each is settled before
+the next. But a component that will not answer a type until further notice (`Component.quiet`) cannot tell whether it
+is handed its records one by one or, a little later, many at once (`Component.on_block`), as long as it has them all
+before it hears anything else. So these wait until somebody answers or the block ends, and with them their way into
+the log, which nobody reads before that.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from bus.errors import ComponentError, ProtocolError
 from bus.log import Log
@@ -22,7 +29,33 @@ from bus.timers import TimerQueue, heeding, sets_timers
 from bus.topics import Wiring
 from schemas import ComponentFailed, Halt, Message
 from schemas.codec import encode
-from schemas.registry import TYPE_IDS
+from schemas.registry import MESSAGE_TYPES, TYPE_IDS
+
+_ts_of = attrgetter("ts")
+
+
+class _Route:
+    """The way of one message type: who takes it, in rank order, and how many there have been."""
+
+    __slots__ = ("count", "handlers", "message_type", "type_id")
+
+    def __init__(self, message_type: type[Message]) -> None:
+        self.message_type = message_type
+        self.type_id = TYPE_IDS[message_type]
+        self.handlers: tuple[Handler, ...] = ()
+        self.count = 0
+
+    def parted(self) -> tuple[list[Handler], list[Handler]]:
+        """Who must be handed every message at once, and who may be handed many of them later."""
+        at_once: list[Handler] = []
+        later: list[Handler] = []
+        for handler in self.handlers:
+            owner = getattr(handler, "__self__", None)
+            if isinstance(owner, Component) and owner.on_block is not None and self.message_type in owner.quiet:
+                later.append(owner.on_block)
+            else:
+                at_once.append(handler)
+        return at_once, later
 
 
 class LocalBus:
@@ -31,18 +64,22 @@ class LocalBus:
     def __init__(self, wiring: Wiring, context: RunContext, log: Log | None) -> None:
         self.clock = Clock()
         self.timers = TimerQueue()
-        self.counts: dict[int, int] = Counter()
         self._wiring = wiring
         self._context = context
         self._log = log
         self._sequencer = Sequencer(wiring.rules)
-        self._queue: deque[tuple[int, int, int, Message]] = deque()
+        self._queue: deque[tuple[int, _Route, int, Message]] = deque()
         self._cause = 0
-        self._routes: dict[type[Message], tuple[Handler, ...]] = {}
+        self._routes = {message_type: _Route(message_type) for message_type in MESSAGE_TYPES.values()}
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Records so far by type id, without types of which there were none."""
+        return {route.type_id: route.count for route in self._routes.values() if route.count}
 
     def tap(self, message_type: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of a type."""
-        self._routes[message_type] = (*self._routes.get(message_type, ()), handler)
+        self._routes[message_type].handlers += (handler,)
 
     def open(self) -> None:
         """Initialize and start every component.
@@ -61,12 +98,12 @@ class LocalBus:
     def declare(self, messages: Iterable[Message]) -> None:
         """Sequence messages of the hub that no component takes."""
         for message in messages:
-            self._record(HUB, TYPE_IDS[type(message)], 0, message)
+            self._record(HUB, self._routes[type(message)], 0, message)
 
     def publish(self, source: int, ts: int, message: Message) -> None:
         """Sequence a message from outside and settle all that follows from it."""
         self.clock.now_ns = ts
-        self._queue.append((source, TYPE_IDS[type(message)], 0, message))
+        self._queue.append((source, self._routes[type(message)], 0, message))
         self._settle()
 
     def feed(self, source: int, block: list[Message]) -> None:
@@ -76,40 +113,20 @@ class LocalBus:
             ProtocolError: a message is older than the one before it, or of a type that the source did not declare.
             ComponentError: a component raised.
         """
-        clock, routes, queue = self.clock, self._routes, self._queue
-        sequencer, log, counts = self._sequencer, self._log, self.counts
-        seq, source_seq = sequencer.head, sequencer.last[source]
         component = self._component(source)
-        type_ids = emitted_types(component)
-        try:
-            for message in block:
-                message_type = type(message)
-                ts: int = message.ts  # type: ignore[attr-defined]
-                if ts < clock.now_ns:
-                    raise ProtocolError(f"{component.name} went back in time: {ts} after {clock.now_ns} (ns UTC)")
-                type_id = type_ids.get(message_type)
-                if type_id is None:
-                    raise refuse_to_publish(component, message)
-                if log is not None:
-                    log.append(seq + 1, ts, source_seq + 1, 0, source, type_id, encode(message))
-                clock.now_ns = ts
-                seq += 1
-                source_seq += 1
-                self._cause = seq
-                counts[type_id] += 1
-                for handler in routes.get(message_type, ()):
-                    try:
-                        handler(message)
-                    except BaseException as error:
-                        raise _blame(handler, error) from error
-                if queue:
-                    sequencer.head, sequencer.last[source] = seq, source_seq
-                    self._settle()
-                    seq, source_seq = sequencer.head, sequencer.last[source]
-        finally:
-            self._cause = 0
-            sequencer.head = max(seq, sequencer.head)
-            sequencer.last[source] = max(source_seq, sequencer.last[source])
+        declared = emitted_types(component)
+        times = [self.clock.now_ns, *map(_ts_of, block)]
+        sound = len(block) if times == sorted(times) else _ascending(times)
+        for message_type, group in itertools.groupby(block[:sound], type):
+            run = list(group)
+            if message_type not in declared:
+                raise refuse_to_publish(component, run[0])
+            route, start = self._routes[message_type], 0
+            while start < len(run):
+                start = self._until_answered(source, route, run, start)
+        if sound < len(block):
+            before, after = times[sound : sound + 2]
+            raise ProtocolError(f"{component.name} went back in time: {after} after {before} (ns UTC)")
 
     def stream(self, source: int) -> Iterator[list[Message]]:
         """A source's stream, in blocks."""
@@ -125,7 +142,7 @@ class LocalBus:
     def fail(self, message: ComponentFailed | Halt) -> None:
         """Record why the run ends before its end; no component hears it any more."""
         self._queue.clear()
-        self._record(HUB, TYPE_IDS[type(message)], 0, message)
+        self._record(HUB, self._routes[type(message)], 0, message)
 
     def close(self) -> None:
         """Stop every component, the last started first."""
@@ -138,29 +155,72 @@ class LocalBus:
         if errors:
             raise errors[0]
 
-    def _settle(self) -> None:
-        queue, routes, record = self._queue, self._routes, self._record
-        while queue:
-            source, type_id, cause, message = queue.popleft()
-            self._cause = record(source, type_id, cause, message)
-            for handler in routes.get(type(message), ()):
-                try:
+    def _until_answered(self, source: int, route: _Route, run: Sequence[Message], start: int) -> int:
+        """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
+        at_once, later = route.parted()
+        clock, queue, first = self.clock, self._queue, self._sequencer.head + 1
+        seq, raised = first - 1, None
+        for message in itertools.islice(run, start, None) if at_once else ():
+            clock.now_ns = message.ts  # type: ignore[attr-defined]
+            seq += 1
+            self._cause = seq
+            try:
+                for handler in at_once:
                     handler(message)
-                except BaseException as error:
-                    raise _blame(handler, error) from error
+            except BaseException as error:
+                raised = error
+                break
+            if queue:
+                break
+        part = run[start : start + seq - first + 1] if at_once else run[start:]
+        self._cause = 0
+        self._take_in(source, route, part)
+        if raised is not None:
+            raise _blame(handler, raised) from raised
+        for on_block in later:
+            _call(on_block, part)
+        if queue:
+            self._settle()
+        return start + len(part)
+
+    def _take_in(self, source: int, route: _Route, run: Sequence[Message]) -> None:
+        """Give the messages of a run their places in the order, after they were heard."""
+        sequencer, count = self._sequencer, len(run)
+        if self._log is not None:
+            self._log.append_run(sequencer.head + 1, sequencer.last[source] + 1, source, route.type_id, run)
+        self.clock.now_ns = run[-1].ts  # type: ignore[attr-defined]
+        sequencer.head += count
+        sequencer.last[source] += count
+        route.count += count
+
+    def _settle(self) -> None:
+        queue, log, sequencer, clock = self._queue, self._log, self._sequencer, self.clock
+        last = sequencer.last
+        while queue:
+            source, route, cause, message = queue.popleft()
+            payload = b"" if log is None else encode(message)
+            sequencer.head = self._cause = seq = sequencer.head + 1
+            last[source] = source_seq = last[source] + 1
+            route.count += 1
+            if log is not None:
+                log.append(seq, clock.now_ns, source_seq, cause, source, route.type_id, payload)
+            try:
+                for handler in route.handlers:
+                    handler(message)
+            except BaseException as error:
+                raise _blame(handler, error) from error
         self._cause = 0
 
-    def _record(self, source: int, type_id: int, cause: int, message: Message) -> int:
+    def _record(self, source: int, route: _Route, cause: int, message: Message) -> None:
         sequencer, log = self._sequencer, self._log
         payload = b"" if log is None else encode(message)
         seq = sequencer.admit(source)
-        self.counts[type_id] += 1
+        route.count += 1
         if log is not None:
-            log.append(seq, self.clock.now_ns, sequencer.last[source], cause, source, type_id, payload)
-        return seq
+            log.append(seq, self.clock.now_ns, sequencer.last[source], cause, source, route.type_id, payload)
 
     def _emitter(self, member: Member) -> Emit:
-        type_ids = emitted_types(member.component)
+        routes = {message_type: self._routes[message_type] for message_type in emitted_types(member.component)}
         source_id, append, bus = member.source_id, self._queue.append, self
 
         def emit(message: Message) -> None:
@@ -168,7 +228,7 @@ class LocalBus:
             if not cause:
                 raise nothing_to_answer(member.component)
             try:
-                append((source_id, type_ids[type(message)], cause, message))
+                append((source_id, routes[type(message)], cause, message))
             except KeyError:
                 raise refuse_to_publish(member.component, message) from None
 
@@ -176,6 +236,18 @@ class LocalBus:
 
     def _component(self, source: int) -> Component:
         return self._wiring.members[source - 1].component
+
+
+def _ascending(times: Sequence[int]) -> int:
+    """How many of the times after the first are in order."""
+    return next(i for i, (before, after) in enumerate(itertools.pairwise(times)) if after < before)
+
+
+def _call(on_block: Handler, run: Sequence[Message]) -> None:
+    try:
+        on_block(run)
+    except BaseException as error:
+        raise _blame(on_block, error) from error
 
 
 def _blame(handler: Handler, error: BaseException) -> BaseException:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
 
 from bus.errors import LogError
 from bus.record import DIGESTED_FROM, FOOTER_TYPE, MARK_TYPE, encode_record
+from schemas import Message
+from schemas.codec import encode
 
 MAGIC: Final = b"ADMFLOG\x01"
 SUFFIX: Final = ".admflog"
@@ -65,6 +68,24 @@ class RunDigest:
         return self._hash.digest()
 
 
+class Appends(Protocol):
+    """A log, as far as appending goes."""
+
+    def append(
+        self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
+    ) -> bytes:
+        """Append a record and return its bytes."""
+
+
+def append_each(
+    log: Appends, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]
+) -> None:
+    """Append messages from outside, each at its own `ts`; `seq` and `source_seq` are the first one's."""
+    for index, message in enumerate(messages):
+        ts: int = message.ts  # type: ignore[attr-defined]
+        log.append(seq + index, ts, source_seq + index, 0, source, type_id, encode(message))
+
+
 class DigestLog:
     """Capture `digest`: every record is encoded and digested, none is kept."""
 
@@ -80,6 +101,10 @@ class DigestLog:
         self._digest.update(record[DIGESTED_FROM:])
         self.records += 1
         return record
+
+    def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
+        """As `append_each`."""
+        append_each(self, seq, source_seq, source, type_id, messages)
 
     def flush(self) -> None:
         """Nothing is buffered."""
@@ -137,6 +162,10 @@ class LogWriter:
         if self._buffered >= _BUFFER_BYTES:
             self.flush()
         return record
+
+    def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
+        """As `append_each`."""
+        append_each(self, seq, source_seq, source, type_id, messages)
 
     def flush(self) -> None:
         """Hand all appended records to the operating system."""

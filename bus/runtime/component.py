@@ -62,6 +62,11 @@ class Component:
     processes does not wait for it on those, nor looks at this again before it has handled another type: so it is while
     handling a type which is not quiet that a type stops being quiet."""
 
+    on_block: ClassVar[Callable[..., None] | None] = None
+    """A method `on_block(messages)` takes many messages of one quiet type at once, and leaves the component as its
+    handler would that was called with each. A bus in one thread may then keep such messages back, though never until
+    after a message of another type. The clock may be ahead of them: their own `ts` counts."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         names = dict(cls._handler_names)

@@ -17,7 +17,7 @@ from bus.errors import ComponentError
 from bus.hosts import MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.local import LocalBus
-from bus.log import DigestLog
+from bus.log import DigestLog, append_each
 from bus.record import Record, decode_record
 from bus.roster import EndpointSpec
 from bus.runtime.component import COMPONENT_TYPES, Component, Source
@@ -46,6 +46,9 @@ class KeepingLog(DigestLog):
     def append(self, *fields: Any) -> bytes:
         self.kept.append(super().append(*fields))
         return self.kept[-1]
+
+    def append_run(self, *run: Any) -> None:
+        append_each(self, *run)
 
 
 class WitnessRunner(Runner):

@@ -6,7 +6,7 @@ import pytest
 
 from bus.errors import ComponentError, ConfigError, DataError, LogError, ProtocolError
 from bus.local import LocalBus
-from bus.log import DigestLog
+from bus.log import DigestLog, append_each
 from bus.record import decode_record
 from bus.runtime.component import Component, handles
 from bus.runtime.settings import RunContext
@@ -121,6 +121,9 @@ class FullLog(DigestLog):
         if self.records == self.room:
             raise LogError("the disk is full")
         return super().append(*fields)
+
+    def append_run(self, *run) -> None:
+        append_each(self, *run)
 
 
 @pytest.mark.parametrize("room", range(6))

@@ -1,0 +1,108 @@
+"""Blocks on the local bus: who is quiet may be handed many messages later, and nobody can tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from bus.errors import ComponentError
+from bus.local import LocalBus
+from bus.runtime.component import Component, handles
+from bus.runtime.settings import RunContext
+from schemas import Bar, Signal
+from tests.support.builders import a_bar, a_signal
+from tests.support.parts import Bars
+from tests.support.transports import KeepingLog, wiring_of
+
+
+class Patient(Component):
+    """Quiet for bars until it hears a signal, and for the next bar only not."""
+
+    component_type = "portfolio"
+    emits = (Signal,)
+
+    def reset(self) -> None:
+        self.heard: list[object] = []
+        self.calls: list[int] = []
+        self.quiet = frozenset({Bar})
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        self.heard.append(bar.ts)
+        self.quiet = frozenset({Bar})
+
+    def on_block(self, bars: list[Bar]) -> None:
+        self.calls.append(len(bars))
+        for bar in bars:
+            self.on_bar(bar)
+
+    @handles(Signal)
+    def on_signal(self, _: Signal) -> None:
+        self.heard.append("signal")
+        self.quiet = frozenset()
+
+
+class Impatient(Patient):
+    """The same, one by one."""
+
+    on_block = None
+
+
+class EveryThird(Component):
+    """A signal on every third bar."""
+
+    component_type = "strategy"
+    emits = (Signal,)
+
+    def reset(self) -> None:
+        self.count = 0
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        self.count += 1
+        if self.count % 3 == 0:
+            self.emit(a_signal())
+
+
+def a_run(*components: Component) -> list[bytes]:
+    log = KeepingLog()
+    bus = LocalBus(wiring_of([Bars("a_source", {"count": 0}), *components]), RunContext(), log)
+    bus.open()
+    bus.feed(1, [a_bar(i) for i in range(8)])
+    return log.kept
+
+
+def test_bars_come_in_blocks_up_to_the_next_answer_and_one_by_one_where_it_may_answer():
+    patient = Patient("patient")
+    a_run(patient, EveryThird("strategy"))
+    assert patient.calls == [3], "after the signal it is not quiet when the next bars begin"
+
+
+def test_whoever_takes_blocks_hears_the_same_in_the_same_order_and_so_does_the_log():
+    patient, impatient = Patient("component"), Impatient("component")
+    assert a_run(patient, EveryThird("strategy")) == a_run(impatient, EveryThird("strategy"))
+    assert patient.heard == impatient.heard
+    assert impatient.calls == []
+
+
+def test_bars_that_nobody_may_answer_come_as_they_are_fed():
+    patient = Patient("patient")
+    a_run(patient)
+    assert patient.calls == [8]
+
+
+def test_what_a_component_says_while_it_takes_a_block_is_refused():
+    class Talks(Patient):
+        def on_block(self, bars: list[Bar]) -> None:
+            self.emit(a_signal())
+
+    with pytest.raises(ComponentError, match=r"^component 'talks' failed: talks emitted while it handled no message"):
+        a_run(Talks("talks"))
+
+
+def test_a_component_that_fails_in_a_block_is_named():
+    class Fails(Patient):
+        def on_block(self, bars: list[Bar]) -> None:
+            raise RuntimeError("no room")
+
+    with pytest.raises(ComponentError, match=r"^component 'fails' failed: RuntimeError: no room"):
+        a_run(Fails("fails"))
