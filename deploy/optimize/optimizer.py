@@ -31,7 +31,7 @@ from deploy.run_folder import COMPLETED, INTERRUPTED
 from deploy.stopping import Interrupted, StopRequest
 
 _NS_PER_S = 1_000_000_000
-_MAY_CHANGE = {"study", "storage", "trials", "executor", "workers", "address", "keep_runs"}
+_MAY_CHANGE = {"study", "storage", "trials", "executor", "workers", "address", "trial_timeout_s", "keep_runs"}
 """What may differ between two starts of one search: it decides how long and where, not what is found."""
 
 
@@ -138,7 +138,7 @@ def optimize(
                 result.folds.append(_tested(task, fold, search.run(), workers))
         finally:
             workers.close()
-        result.workers_replaced = workers.rebuilt
+        result.workers_replaced = workers.replaced
         _verify(task, result, stop)
     result.elapsed_s = time.perf_counter() - started
     return result

@@ -132,8 +132,9 @@ class OptimizationSection(StrictModel):
 
     `seed` decides what the sampler draws and every trial's `backtest.seed`; `seeds_per_trial` runs each point with so
     many seeds and takes the mean. `batch_size` trials are drawn before the first of their results is looked at: results
-    depend on it, but not on the number of `workers` (default: one for each core). `storage` is an SQLAlchemy URL,
-    by default an SQLite file in the study's folder, `<bus.run_dir>/studies/<study>`.
+    depend on it, but not on the number of `workers` (default: one for each core). A run that takes longer than
+    `trial_timeout_s` fails. `storage` is an SQLAlchemy URL, by default an SQLite file in the study's folder,
+    `<bus.run_dir>/studies/<study>`.
     """
 
     study: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -151,6 +152,7 @@ class OptimizationSection(StrictModel):
     executor: Literal["local", "dask", "inline"] = "local"
     workers: int | None = Field(default=None, ge=1)
     address: str | None = None
+    trial_timeout_s: float | None = Field(default=None, gt=0)
     capture: Literal["digest", "none"] = "digest"
     keep_runs: bool = False
 
@@ -165,6 +167,8 @@ class OptimizationSection(StrictModel):
             raise ValueError("sampler: cmaes works with one objective only; for several take nsga2 or tpe")
         if (self.executor == "dask") != (self.address is not None):
             raise ValueError("address: goes with `executor: dask`, and only with it (such as tcp://10.0.0.5:8786)")
+        if self.trial_timeout_s is not None and self.executor != "local":
+            raise ValueError("trial_timeout_s: goes with `executor: local` only, which can end a worker at any time")
         return self
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bus.errors import ConfigError
+from bus.errors import AdmfError, ConfigError
 from deploy.optimize.extras import optuna
 from deploy.optimize.section import Objective
 from deploy.optimize.trial import PRUNED, Trial
@@ -27,10 +27,21 @@ class Store:
         self.trials: list[Trial] = [_from_frozen(frozen) for frozen in study.get_trials(deepcopy=False)]
 
     def append(self, trial: Trial) -> None:
-        """Keep a trial: it is committed when this returns."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._study.add_trial(_to_frozen(trial, self._space))
+        """Keep a trial: it is committed when this returns.
+
+        Raises:
+            AdmfError: the database does not take it.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._study.add_trial(_to_frozen(trial, self._space))
+        except Exception as error:
+            if not _is_of_the_database(error):
+                raise
+            raise AdmfError(
+                f"trial {trial.number} could not be stored, the same command goes on from there: {_first_line(error)}"
+            ) from None
         self.trials.append(trial)
 
 
@@ -78,18 +89,30 @@ def open_storage(url: str) -> Iterator[Any]:
     try:
         storage = storages.RDBStorage(url, engine_kwargs=engine)
     except ImportError as error:
-        hint = " (pip install psycopg2-binary)" if url.startswith("postgresql") else ""
+        hint = (
+            " (pip install 'psycopg[binary]', and let the URL begin with postgresql+psycopg://)"
+            if url.startswith("postgresql")
+            else ""
+        )
         raise ConfigError(f"optimization.storage: the driver of {_hidden(url)} is missing{hint}: {error}") from None
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("sqlalchemy", "optuna"):
+        if not _is_of_the_database(error):
             raise
-        first_line = str(error).partition("\n")[0]
-        raise ConfigError(f"optimization.storage: cannot open {_hidden(url)}: {first_line}") from None
+        raise ConfigError(f"optimization.storage: cannot open {_hidden(url)}: {_first_line(error)}") from None
     try:
         yield storage
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in ("sqlalchemy", "optuna")
+
+
+def _first_line(error: Exception) -> str:
+    """Of the database's own words, where the library wraps them."""
+    return str(getattr(error, "orig", None) or error.__cause__ or error).strip().partition("\n")[0]
 
 
 def _hidden(url: str) -> str:

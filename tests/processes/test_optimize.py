@@ -163,7 +163,7 @@ def test_a_point_that_kills_its_worker_every_time_fails_alone(tmp_path):
     document = Searching(config, tmp_path).document()
     assert document["states"] == {"completed": 4, "failed": 2}
     failed = [row for row in rows(tmp_path) if row["state"] == "failed"]
-    assert [(row[FAST], row["error"]) for row in failed] == [("10", "its worker was killed 4 times")] * 2
+    assert [(row[FAST], row["error"]) for row in failed] == [("10", "its worker died 3 times, killed by SIGKILL")] * 2
 
 
 def test_two_searches_of_one_study_do_not_mix(tmp_path):

@@ -277,7 +277,7 @@ def test_a_url_names_another_database(tmp_path):
     assert optimize(a_search(tmp_path, storage=url)).resumed == 6
 
 
-@pytest.mark.skipif(importlib.util.find_spec("psycopg2") is not None, reason="the driver of PostgreSQL is installed")
+@pytest.mark.skipif(importlib.util.find_spec("psycopg") is not None, reason="the driver of PostgreSQL is installed")
 def test_a_url_of_postgresql_goes_to_its_driver_and_hides_the_password(tmp_path):
-    with pytest.raises(ConfigError, match=r"postgresql://me:\*\*\*@host/db .*psycopg2"):
-        optimize(a_search(tmp_path, storage="postgresql://me:secret@host/db"))
+    with pytest.raises(ConfigError, match=r"postgresql\+psycopg://me:\*\*\*@host/db .*psycopg"):
+        optimize(a_search(tmp_path, storage="postgresql+psycopg://me:secret@host/db"))
