@@ -52,8 +52,14 @@ class Component:
     """Types that it takes but can do without: a topology in which nobody publishes them is still right."""
     _handler_names: ClassVar[dict[type[Message], str]] = {}
 
+    is_edge: ClassVar[bool] = False
+    """Whether it touches the world outside: a source of data, or a broker with a venue behind it. What an edge
+    publishes is never computed again; a replay takes it from the log."""
+
     parameters: Any
     emit: Emit
+    publish: Emit
+    """For edges of live runs, from any thread: what was learned from outside, an answer to nothing."""
     clock: Clock
     context: RunContext
 
@@ -119,6 +125,14 @@ class Source(Component):
 
     The bus reads it only after its `StartStream` was published, and publishes `EndOfStream` when it is exhausted.
     """
+
+    is_edge = True
+    follows_run = True
+    """Whether, in a live run, each message waits until all that the one before brought about has settled: right for
+    recordings, which know no hurry. A source that cannot wait says False."""
+
+    def end(self) -> None:
+        """End the stream soon; in live runs, from another thread. A stream that ends by itself need not heed it."""
 
     def blocks(self) -> Iterable[list[Message]]:
         """The stream in blocks of messages with non-decreasing `ts`; a new iteration starts at the beginning.

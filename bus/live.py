@@ -1,0 +1,262 @@
+"""The live bus: records get their places in the order in which they arrive, and nobody is waited for.
+
+One round: what has come from the hosts is sequenced and stamped with the hub's clock, appended to the log, flushed
+once, and only then handed to anybody. That is the gate of architecture: an order that a broker is handed is in the
+log, and the flush in `_commit` is where a stricter gate (fdatasync) belongs. Components in the main thread are served
+here, and what they answer goes before what arrives later; all others have a link that takes records and never makes
+the bus wait.
+
+Live order is whatever it was; what makes a run repeatable is that it is written down. Every component has one inbox
+in the order of the log, and its outputs say which record they answer: fed the same records, it gives the same outputs.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from bus.errors import ComponentError, ProtocolError
+from bus.hosts import serve
+from bus.inbox import Inbox, Turns
+from bus.live_link import LiveLink, PolledLink
+from bus.log import Log
+from bus.record import encode_record
+from bus.runtime.clock import HubClock
+from bus.runtime.component import Handler
+from bus.runtime.runner import Output, Runner
+from bus.sequencer import HUB, Sequencer
+from bus.timers import NEVER, TIMER_REQUESTS, TimerQueue
+from bus.topics import Wiring
+from bus.wave import Sequenced
+from schemas import Bar, ComponentFailed, Halt, Message, Quote, Trade
+from schemas.codec import encode
+from schemas.registry import TYPE_IDS
+
+LAGGING: Final = 10_000
+"""Records that a host may be behind before the log says so."""
+_WATCH_S: Final = 0.2
+_SETTLE_S: Final = 0.05
+_TIMER_REQUEST_IDS: Final = frozenset(TYPE_IDS[message_type] for message_type in TIMER_REQUESTS)
+_MARKET_DATA_IDS: Final = frozenset(TYPE_IDS[message_type] for message_type in (Bar, Quote, Trade))
+
+logger = logging.getLogger("admf.live")
+
+
+class LiveBus:
+    """Sequences, captures, and delivers as it comes. Everything of it runs in the thread that calls `turn`.
+
+    `inline` serves the components of that thread; `links` lead to the others. `inbox` is what links in this process
+    bring their outputs to; a `PolledLink` among the links brings its own.
+    """
+
+    def __init__(
+        self, wiring: Wiring, links: Sequence[LiveLink], log: Log | None, clock: HubClock, inbox: Inbox
+    ) -> None:
+        self.counts: dict[int, int] = Counter()
+        self.now_ns = 0
+        self.timers = TimerQueue()
+        self.turns = Turns(inbox)
+        self.inline: Runner | None = None
+        self.check: Callable[[], None] = lambda: None
+        """Called now and then; raises to break the run off."""
+        self._taps: dict[int, Handler] = {}
+        self._wiring = wiring
+        self._links = links
+        self._polled = _polled(links)
+        self._log = log
+        self._clock = clock
+        self._inbox = inbox
+        self._sequencer = Sequencer(wiring.rules)
+        self._answers: list[Output] = []
+        """What the components of this thread have answered; it goes before what has come from elsewhere."""
+        self._watched = 0.0
+        self._lagging: set[int] = set()
+
+    def start(self) -> None:
+        """Begin to take what the hosts emit."""
+        if self._polled is not None:
+            self._inbox.wake = self._polled.wake
+        for link in self._links:
+            link.start(self._inbox.put)
+
+    def tap(self, message_type: type[Message], handler: Handler) -> None:
+        """Call `handler` with every message of a type, once it has its place in the log."""
+        self._taps[TYPE_IDS[message_type]] = handler
+
+    def declare(self, messages: Iterable[Message]) -> None:
+        """Sequence messages of the hub that no component takes."""
+        for message in messages:
+            self._sequence(Output(0, HUB, TYPE_IDS[type(message)], message))
+
+    def publish(self, message: Message) -> None:
+        """Sequence and deliver a message of the hub."""
+        self._commit([Output(0, HUB, TYPE_IDS[type(message)], message)])
+
+    def turn(self, timeout_s: float) -> bool:
+        """One round with all that has come; waits at most `timeout_s` for the first. Whether there was anything.
+
+        Raises:
+            ComponentError: a component failed, or a host died or went silent.
+            ProtocolError: a host broke the rules.
+        """
+        self._watch()
+        # A timer whose time has come goes first. In a recording only data say what time it is: see `_enter`.
+        acted = bool(self._answers) or self._fire(self._clock.now_ns() + 1)
+        self._settle_inline()
+        is_asked = self.turns.is_asked
+        at_once = acted or is_asked
+        outputs = self._gather(0.0 if at_once else min(timeout_s, self._clock.seconds_until(self.timers.next_ts)))
+        self._enter(outputs)
+        self._settle_inline()
+        if is_asked and not outputs and not acted and self._is_settled(_SETTLE_S):
+            self.turns.grant()
+        return bool(outputs) or acted
+
+    def settle(self, timeout_s: float) -> None:
+        """Go on until nothing is under way any more.
+
+        Raises:
+            ComponentError: a component failed, or some host did not come to an end within `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            while self.turn(0.0):
+                pass
+            if self._is_settled(_SETTLE_S):
+                return
+            self.check()
+            if time.monotonic() > deadline:
+                raise ComponentError("hosts", f"did not come to an end within {timeout_s:g} s; is a handler blocked?")
+
+    def lag(self) -> int:
+        """How many records the slowest host is behind."""
+        return max((link.lag() for link in self._links), default=0)
+
+    def fail(self, message: ComponentFailed | Halt) -> None:
+        """Record why the run ends before its end; no component hears it any more."""
+        self._sequence(Output(0, HUB, TYPE_IDS[type(message)], message))
+
+    def _gather(self, timeout_s: float) -> list[Output]:
+        polled = self._polled
+        if polled is None:
+            return self._inbox.take(timeout_s)
+        outputs = self._inbox.take(0.0)
+        return outputs + polled.poll(0.0 if outputs else min(max(timeout_s, 0.0), 3600.0))
+
+    def _enter(self, outputs: list[Output]) -> None:
+        """Sequence and deliver what has come, in that order; data may move the clock on, and let timers fire first."""
+        batch: list[Output] = []
+        for output in outputs:
+            if output.type_id in _MARKET_DATA_IDS and not output.cause:
+                ts = _ts_of(output)
+                if self.timers.next_ts < ts and self._clock.seconds_until(self.timers.next_ts) == math.inf:
+                    self._commit(batch)
+                    batch = []
+                    self._settle_inline()
+                    self._fire(ts)
+                    self._settle_inline()
+                self._clock.follow(ts)
+            batch.append(output)
+        self._commit(batch)
+
+    def _fire(self, before: int) -> bool:
+        """Let the timers fire that are set for a time before this one; whether there were any."""
+        fired = False
+        for message in self.timers.due(before):
+            self.now_ns = max(self.now_ns, message.ts)
+            self.publish(message)
+            self._settle_inline()
+            fired = True
+        return fired
+
+    def _settle_inline(self) -> None:
+        while self._answers:
+            answers, self._answers = self._answers, []
+            self._commit(answers)
+
+    def _commit(self, outputs: Sequence[Output]) -> None:
+        """Give outputs their places, write them down, and only then let anybody see them."""
+        if outputs:
+            batch = [self._sequence(output) for output in outputs]
+            if self._log is not None:
+                self._log.flush()
+            for link in self._links:
+                link.deliver(batch)
+            for link in self._links:
+                link.acknowledge()
+            if self.inline is not None:
+                self._answers += serve(self.inline, batch)
+
+    def _sequence(self, output: Output) -> Sequenced:
+        sequencer = self._sequencer
+        cause, source, type_id, message, payload = output
+        if payload is None:
+            assert message is not None
+            payload = encode(message)
+        seq = sequencer.offer(source, sequencer.epoch, sequencer.last.get(source, 0) + 1, type_id)
+        assert seq is not None
+        if cause >= seq:
+            raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {seq - 1}")
+        self.now_ns = max(self.now_ns, self._clock.now_ns())
+        self.counts[type_id] += 1
+        append = self._log.append if self._log is not None else encode_record
+        record = append(seq, self.now_ns, sequencer.last[source], cause, source, type_id, payload)
+        sequenced = Sequenced(seq, self.now_ns, type_id, source, record, message, payload)
+        tap = self._taps.get(type_id)
+        if tap is not None:
+            tap(sequenced.message)
+        if type_id in _TIMER_REQUEST_IDS:
+            request = sequenced.message
+            assert isinstance(request, TIMER_REQUESTS)
+            self.timers.heed(self._name(source), request)
+        return sequenced
+
+    def _is_settled(self, timeout_s: float) -> bool:
+        """Whether every host has served all that was delivered, and nothing has come of it that is not sequenced."""
+        if self.timers.next_ts != NEVER and self._clock.seconds_until(self.timers.next_ts) <= 0:
+            return False
+        if not all(link.finish(timeout_s) for link in self._links):
+            return False
+        return self._inbox.is_empty and not self._enter_polled()
+
+    def _enter_polled(self) -> bool:
+        outputs = self._polled.poll(0.0) if self._polled is not None else []
+        self._enter(outputs)
+        return bool(outputs)
+
+    def _watch(self) -> None:
+        """Look now and then whether a host lags; one that is dead or silent says so itself."""
+        now = time.monotonic()
+        if now - self._watched < _WATCH_S:
+            return
+        self._watched = now
+        self.check()
+        for index, link in enumerate(self._links):
+            lag, name = link.lag(), getattr(link, "name", "a process")
+            if lag > LAGGING and index not in self._lagging:
+                self._lagging.add(index)
+                logger.warning("%s is %d records behind; the others do not wait for it", name, lag)
+            elif lag < LAGGING // 2 and index in self._lagging:
+                self._lagging.discard(index)
+                logger.warning("%s has caught up", name)
+
+    def _name(self, source: int) -> str:
+        return self._wiring.members[source - 1].component.name if source else "hub"
+
+
+def _polled(links: Sequence[LiveLink]) -> PolledLink | None:
+    polled = [link for link in links if hasattr(link, "poll")]
+    assert len(polled) <= 1, "one hub serves all processes"
+    return polled[0] if polled else None  # type: ignore[return-value]
+
+
+def _ts_of(output: Output) -> int:
+    message = output.message
+    if message is None:
+        message = Sequenced(0, 0, output.type_id, output.source, b"", None, output.payload or b"").message
+    ts: int = message.ts  # type: ignore[attr-defined]
+    return ts
