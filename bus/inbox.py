@@ -102,6 +102,12 @@ class Turns:
         with self._lock:
             return 0 < self._players == len(self._waiting)
 
+    @property
+    def next_ts(self) -> int:
+        """The time (ns UTC) of the message that is next."""
+        with self._lock:
+            return min(self._waiting)[0] if self._waiting else 0
+
     def grant(self) -> None:
         """All that came before has settled: let the next message come."""
         with self._lock:

@@ -12,6 +12,7 @@ in the order of the log, and its outputs say which record they answer: fed the s
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
@@ -113,7 +114,9 @@ class LiveBus:
         self._enter(outputs)
         self._settle_inline()
         if is_asked and not outputs and not acted and self._is_settled(_SETTLE_S):
-            self.turns.grant()
+            # Timers first, and one by one, each with all that follows from it: as in a backtest.
+            if not self._only_data_tell(self.turns.next_ts) or not self._fire(self.turns.next_ts, at_most=1):
+                self.turns.grant()
         return bool(outputs) or acted
 
     def settle(self, timeout_s: float) -> None:
@@ -153,7 +156,7 @@ class LiveBus:
         for output in outputs:
             if output.type_id in _MARKET_DATA_IDS and not output.cause:
                 ts = _ts_of(output)
-                if self.timers.next_ts < ts and self._clock.seconds_until(self.timers.next_ts) == math.inf:
+                if self._only_data_tell(ts):
                     self._commit(batch)
                     batch = []
                     self._settle_inline()
@@ -163,10 +166,14 @@ class LiveBus:
             batch.append(output)
         self._commit(batch)
 
-    def _fire(self, before: int) -> bool:
-        """Let the timers fire that are set for a time before this one; whether there were any."""
+    def _only_data_tell(self, ts: int) -> bool:
+        """Whether a timer is set for a time before `ts`, and only data of that time will say that it has passed."""
+        return self.timers.next_ts < ts and self._clock.seconds_until(self.timers.next_ts) == math.inf
+
+    def _fire(self, before: int, at_most: int | None = None) -> bool:
+        """Let timers fire that are set for a time before this one; whether there were any."""
         fired = False
-        for message in self.timers.due(before):
+        for message in itertools.islice(self.timers.due(before), at_most):
             self.now_ns = max(self.now_ns, message.ts)
             self.publish(message)
             self._settle_inline()
