@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.conductor import Bus, Conductor, Progress
-from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED, AdmfError, ComponentError, LogError, StopNow
+from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED, AdmfError, ComponentError, ConfigError, LogError, StopNow
 from bus.local import LocalBus
 from bus.log import DigestLog, Log, LogWriter
+from bus.runtime.modes import ExecutionMode
 from bus.wave import WaveBus
 from deploy import __version__
 from deploy.hosting import Hosting
@@ -84,8 +85,12 @@ def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | Non
     """Run the plan to its end and return what it gave; a failure is in the result, with its exit code.
 
     Raises:
-        ConfigError: the run folder cannot be made.
+        ConfigError: the run folder cannot be made, or the mode is REPLAY.
     """
+    if plan.mode is ExecutionMode.REPLAY:
+        raise ConfigError(
+            "execution.mode: REPLAY has no data of its own to run; replay a captured run with admf replay LOG"
+        )
     folder = make_run_folder(plan)
     run = _Run(plan, folder, progress, stop or StopRequest())
     with run.stop.listening():

@@ -72,6 +72,7 @@ def _begin(folder: RunFolder, plan: Plan, started: dt.datetime) -> None:
         mode=plan.mode,
         placement=plan.placement,
         config=str(plan.path),
+        config_folder=str(plan.path.parent.resolve()),
         config_hash=plan.behaviour_hash(),
         code_hash=code_hash(),
         started=started.isoformat(),

@@ -17,7 +17,7 @@ from bus.runtime.pools import PoolSettings
 from bus.runtime.settings import RunSettings, StrictModel
 from deploy.optimize.section import OptimizationSection
 
-AVAILABLE_MODES = (ExecutionMode.BACKTEST_SINGLE, ExecutionMode.BACKTEST_PARALLEL)
+AVAILABLE_MODES = (ExecutionMode.BACKTEST_SINGLE, ExecutionMode.BACKTEST_PARALLEL, ExecutionMode.REPLAY)
 """The modes that this version runs; the others are refused, with this list."""
 
 

@@ -80,7 +80,7 @@ def cat(path: Path, as_json: bool, limit: int | None, **wanted: Any) -> None:
     shown = 0
     for record in log_tools.matching(reader, chosen):
         described = log_tools.describe(reader, record)
-        click.echo(as_json_text(described) if as_json else _line(described))
+        click.echo(as_json_text(described) if as_json else line_of(described))
         shown += 1
         if shown == limit:
             return
@@ -112,7 +112,8 @@ def _check_types(types: frozenset[str]) -> None:
             raise click.UsageError(f"no message type is called {name!r}{suggestion}")
 
 
-def _line(described: dict[str, Any]) -> str:
+def line_of(described: dict[str, Any]) -> str:
+    """A described record in one line: seq, time, source, type, values, and what caused it."""
     values = " ".join(f"{key}={_short(value)}" for key, value in described["message"].items())
     cause = f" <- {described['cause']}" if described["cause"] else ""
     return (
@@ -172,5 +173,5 @@ def diff(left: Path, right: Path, as_json: bool) -> None:
         click.echo(f"first difference at seq {difference.seq}")
         for side, described in ((left, difference.left), (right, difference.right)):
             click.echo(f"  {side}")
-            click.echo(f"    {_line(described) if described else 'ends before'}")
+            click.echo(f"    {line_of(described) if described else 'ends before'}")
     sys.exit(0 if difference is None else EXIT_DIVERGENCE)

@@ -17,6 +17,7 @@ COMMANDS = {
     "launch": ("deploy.cli.launch", "Run a topology."),
     "log": ("deploy.cli.log", "Look into message logs: info, cat, verify, repair, diff."),
     "optimize": ("deploy.cli.optimize", "Search the best parameters of a topology."),
+    "replay": ("deploy.cli.replay", "Run a captured log again and compare."),
     "schema": ("deploy.cli.schema", "Show the messages and their JSON Schema."),
 }
 

@@ -1,0 +1,96 @@
+"""`admf replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bus.replay import Kind
+from bus.runtime.modes import ThreadModel
+from deploy.cli.launch import leave, standard_output_to_error
+from deploy.cli.log import as_json_text, line_of
+from deploy.cli.options import as_placement
+from deploy.plan import Placement
+from deploy.replay.capture import open_capture
+from deploy.replay.planning import plan_replay
+from deploy.replay.reexecution import Divergence, ReplayResult, reexecute
+from deploy.stopping import StopRequest
+
+_WHAT = {
+    Kind.DIFFERENT: "published something else than the log holds",
+    Kind.MISSING: "did not publish what the log holds",
+    Kind.ADDITIONAL: "published what the log does not hold",
+    Kind.FAILED: "failed where the log holds no failure",
+}
+
+
+@click.command("replay")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option(
+    "--component", "components", multiple=True, metavar="NAME", help="Re-execute only this component. Repeatable."
+)
+@click.option("--placement", type=click.Choice([p.value for p in Placement]), help="Where the components run.")
+@click.option(
+    "--thread-model",
+    type=click.Choice([m.value for m in ThreadModel]),
+    help="Of mode REPLAY; SINGLE_THREADED by default.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on standard output.")
+def command(
+    log: Path, components: tuple[str, ...], placement: str | None, thread_model: str | None, as_json: bool
+) -> None:
+    """Run the captured run LOG again and compare every output with the record.
+
+    LOG is a run folder, a log folder, or one segment file. What came from outside (market data, a live broker) is taken
+    from the log, everything else is re-executed from the configuration that travels with it. Exit code 3 at the first
+    difference, which is shown with both messages and their causes.
+    """
+    capture = open_capture(log)
+    model = None if thread_model is None else ThreadModel(thread_model)
+    plan = plan_replay(capture, components, as_placement(placement), model)
+    stop = StopRequest()
+    with stop.listening(), standard_output_to_error():
+        result = reexecute(capture, plan, stop.check)
+    if as_json:
+        click.echo(as_json_text(result.document()))
+    else:
+        _print(result)
+    leave(result.exit_code)
+
+
+def _print(result: ReplayResult) -> None:
+    click.echo(f"Re-executed   {', '.join(result.executed)} ({result.placement})")
+    if result.taken:
+        click.echo(f"From the log  {', '.join(result.taken)}")
+    rate = f", {result.records / result.cpu_s:,.0f} records/s" if result.cpu_s else ""
+    click.echo(f"Records       {result.records:,} read, {result.compared:,} outputs compared")
+    click.echo(f"Time          {result.elapsed_s:.2f} s ({result.cpu_s:.2f} s CPU here{rate})")
+    for note in result.notes:
+        click.echo(f"Note          {note}")
+    if result.divergence is not None:
+        _print_divergence(result.divergence)
+    else:
+        click.echo(f"Digest        {result.digest}")
+        click.echo("Equal: every output is as recorded, byte for byte and in its place")
+
+
+def _print_divergence(divergence: Divergence) -> None:
+    click.echo(f"DIVERGENCE at seq {divergence.seq}: {divergence.component} {_WHAT[divergence.kind]}")
+    if divergence.error:
+        click.echo(f"  it raised     {divergence.error}")
+    click.echo(f"  recorded      {_shown(divergence.recorded)}")
+    click.echo(f"  re-executed   {_shown(divergence.executed)}")
+    one, two = divergence.recorded, divergence.executed
+    if one is not None and two is not None:
+        for name in divergence.differing:
+            of = (one, two) if name == "type" else (one["message"], two["message"])
+            click.echo(f"    {name}: {of[0].get(name)} in the log, {of[1].get(name)} now")
+    click.echo("  caused by")
+    for described in divergence.causes:
+        click.echo(f"    {line_of(described)}")
+
+
+def _shown(described: dict[str, Any] | None) -> str:
+    return "nothing" if described is None else line_of(described).lstrip()
