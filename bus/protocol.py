@@ -3,19 +3,33 @@
 Endpoint to hub, DEALER to ROUTER:
 
     HELLO     msgpack [name, token, pid]           who I am; the token proves it
-    READY     msgpack [nonce]                      your ping has reached me on the live stream
+    READY     msgpack [nonce]                      your ping has reached me on the fan-out
+    FETCH     msgpack [seq, [[lane, first, last], ...]]
+                                                   I have served all up to this record; send me these frames again
+    FAILED    msgpack [component, error, traceback, exit code]
+
+    in the deterministic discipline
     DONE      wave, quiet types, outputs           I have served this wave
     SYNCED    wave                                 I have served all that was published up to this wave
-    BLOCK     source, last?, total, messages             the next block of a stream that you asked for
-    FETCH     msgpack [[[lane, next], ...]]        I have missed something: send it again
-    FAILED    msgpack [component, error, traceback, exit code]
+    BLOCK     source, last?, total, messages       the next block of a stream that you asked for
+
+    in the live discipline
+    PUBLISH   epoch, wave, outputs with their source_seq
+                                                   what my components emit; all up to this wave is served
+    PROGRESS  msgpack [wave, [[source, source_seq], ...]]
+                                                   I have served all up to this wave, and published this much
 
 Hub to endpoint, ROUTER to DEALER:
 
-    WELCOME   msgpack [index, [lane, ...]]         you are in; these lanes are yours
+    WELCOME   msgpack [index, [lane, ...], epoch]  you are in; your lanes; the epoch, 0 where you only answer
     KICK      msgpack [reason]                     you are not
     READ      source                               send me the next block of this stream
-    AGAIN     a frame of the live stream           what you fetched
+    AGAIN     a frame of the fan-out               what you fetched
+    CATCH_UP  seq, heads, records                  what you fetched, from the log: all that you take up to seq;
+                                                   heads, if any, are the counts of the lanes after it
+    FETCHED                                        that was all, or as much as goes at a time
+    ACCEPTED  msgpack [[source, source_seq], ...]  what you published is in the log up to these
+    EXPECTED  msgpack [source, source_seq]         what came is not what follows: publish again from here
     STOP                                           stop your components and leave
 
 Hub to everybody, XPUB to SUB, the first byte is the lane, by which ZeroMQ filters:
@@ -31,7 +45,7 @@ lanes after the wave, and so an endpoint knows of every frame that it should hav
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -49,11 +63,17 @@ SYNCED: Final = b"Y"
 BLOCK: Final = b"B"
 FETCH: Final = b"F"
 FAILED: Final = b"X"
+PUBLISH: Final = b"p"
+PROGRESS: Final = b"g"
 
 WELCOME: Final = b"W"
 KICK: Final = b"K"
 READ: Final = b"r"
 AGAIN: Final = b"A"
+CATCH_UP: Final = b"C"
+FETCHED: Final = b"f"
+ACCEPTED: Final = b"a"
+EXPECTED: Final = b"e"
 STOP: Final = b"S"
 
 CONTROL_LANE: Final = 0
@@ -63,10 +83,14 @@ HEARTBEAT: Final = b"H"
 
 MAX_ENDPOINTS: Final = 64
 MAX_LANES: Final = 64
+LIVE_FRAMES: Final = 20_000
+"""As many frames of the fan-out wait for one slow endpoint; what is beyond is dropped, and fetched later."""
 
 _WAVE: Final = struct.Struct("<BQQQ")
 _DONE: Final = struct.Struct("<cQB")
 _OUTPUT: Final = struct.Struct("<QHHI")
+_PUBLISH: Final = struct.Struct("<cIQ")
+_PUBLISHED: Final = struct.Struct("<QQHHI")
 _BLOCK: Final = struct.Struct("<cH?Q")
 _ITEM: Final = struct.Struct("<HI")
 _WAVE_ONLY: Final = struct.Struct("<cQ")
@@ -78,7 +102,7 @@ class DamagedFrame(ProtocolError, ValueError):
 
 
 class WaveFrame(NamedTuple):
-    """A frame of the live stream: one lane's share of a wave."""
+    """A frame of the fan-out: one lane's share of a wave."""
 
     lane: int
     wave: int
@@ -96,10 +120,20 @@ class WaveFrame(NamedTuple):
         return self.heads[self.lane]
 
 
+def wave_packer(count: int) -> Callable[[int, int, int, int, tuple[int, ...]], bytes]:
+    """Packs the head of a frame, all but its records, with the counts of so many lanes."""
+    pack = struct.Struct(f"{_WAVE.format}B{count}Q").pack
+
+    def packer(lane: int, wave: int, lanes: int, owing: int, heads: tuple[int, ...]) -> bytes:
+        return pack(lane, wave, lanes, owing, count, *heads)
+
+    return packer
+
+
 def pack_wave(frame: WaveFrame) -> bytes:
     """The frame's bytes."""
-    head = _WAVE.pack(frame.lane, frame.wave, frame.lanes, frame.owing)
-    return head + pack_heads(frame.heads) + frame.records
+    lane, wave, lanes, owing, heads, records = frame
+    return wave_packer(len(heads))(lane, wave, lanes, owing, heads) + records
 
 
 def unpack_wave(data: bytes) -> WaveFrame:
@@ -121,7 +155,7 @@ def unpack_heads(data: bytes, offset: int) -> tuple[tuple[int, ...], int]:
 
 
 def pack_control(kind: bytes, wave: int, heads: Sequence[int]) -> bytes:
-    """A SYNC or HEARTBEAT frame of the live stream."""
+    """A SYNC or HEARTBEAT frame of the fan-out."""
     return bytes([CONTROL_LANE]) + _WAVE_ONLY.pack(kind, wave) + pack_heads(heads)
 
 
@@ -159,6 +193,48 @@ def unpack_done(data: bytes) -> tuple[int, frozenset[int], list[Output]]:
     if offset != len(data):
         raise DamagedFrame(f"a DONE frame for wave {wave} ends within an output")
     return wave, quiet, outputs
+
+
+def pack_item(source_seq: int, cause: int, source: int, type_id: int, payload: bytes) -> bytes:
+    """One output of a PUBLISH frame."""
+    return _PUBLISHED.pack(source_seq, cause, source, type_id, len(payload)) + payload
+
+
+def pack_publish(epoch: int, wave: int, items: Iterable[bytes]) -> bytes:
+    """A PUBLISH frame of packed items."""
+    return _PUBLISH.pack(PUBLISH, epoch, wave) + b"".join(items)
+
+
+def unpack_publish(data: bytes) -> tuple[int, int, list[tuple[int, Output]]]:
+    """Epoch, wave served, and the outputs of a PUBLISH frame, each after its source_seq.
+
+    Raises:
+        DamagedFrame: it ends within an output.
+    """
+    _, epoch, wave = _PUBLISH.unpack_from(data)
+    offset, size = _PUBLISH.size, len(data)
+    unpack, head = _PUBLISHED.unpack_from, _PUBLISHED.size
+    items = []
+    while offset < size:
+        source_seq, cause, source, type_id, length = unpack(data, offset)
+        offset += head
+        items.append((source_seq, Output(cause, source, type_id, None, data[offset : offset + length])))
+        offset += length
+    if offset != size:
+        raise DamagedFrame("a PUBLISH frame ends within an output")
+    return epoch, wave, items
+
+
+def pack_catch_up(seq: int, heads: Sequence[int], records: bytes) -> bytes:
+    """A CATCH_UP frame."""
+    return _WAVE_ONLY.pack(CATCH_UP, seq) + pack_heads(heads) + records
+
+
+def unpack_catch_up(data: bytes) -> tuple[int, tuple[int, ...], bytes]:
+    """Seq, heads (empty when they are not known), and records of a CATCH_UP frame."""
+    seq = unpack_wave_only(data)
+    heads, end = unpack_heads(data, _WAVE_ONLY.size)
+    return seq, heads, data[end:]
 
 
 def pack_block(source: int, last: bool, total: int, messages: Iterable[Message]) -> bytes:

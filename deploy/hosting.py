@@ -21,6 +21,7 @@ from bus.runtime.modes import Isolation, ThreadModel
 from bus.runtime.pools import OPTIMIZATION, ThreadPoolManager, pool_names, pool_of
 from bus.runtime.runner import Member, Runner, emitted_types
 from bus.wave import Link
+from bus.wave_hub import WaveHub
 from deploy.plan import Entry, Plan
 from deploy.processes import ProcessGroup
 from deploy.run_folder import RunFolder
@@ -90,7 +91,7 @@ class Hosting:
         runner.initialize()
         return runner
 
-    def _open_hub(self, remote: list[Entry]) -> Hub:
+    def _open_hub(self, remote: list[Entry]) -> WaveHub:
         bus = self.plan.topology.bus
         address = bus.endpoint
         if address == "ipc":
@@ -109,7 +110,7 @@ class Hosting:
         self.processes += [{"pid": p.pid, "components": [p.entry.name], "role": "component"} for p in group.processes]
         self.folder.update(processes=self.processes)
         hub.handshake(bus.start_timeout_s)
-        return hub
+        return WaveHub(hub)
 
     def _watch(self, group: ProcessGroup) -> None:
         group.check()

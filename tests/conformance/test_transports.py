@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus.errors import ComponentError, ConfigError, ProtocolError
-from bus.hub import SYNC_EVERY, Hub
+from bus.hub import Hub
 from bus.runtime.component import Component, Source, handles
+from bus.wave_hub import SYNC_EVERY
 from schemas import Bar, ComponentFailed, Direction, Message, Signal, StartStream
 from schemas.registry import MESSAGE_TYPES
 from tests.support.builders import DAY_NS, a_bar, an_order
@@ -300,7 +301,7 @@ def test_a_slow_sink_holds_up_nobody_for_long_and_loses_nothing(transport, tmp_p
     held: list[int] = []
 
     def holds(_: bytes) -> bool:
-        held.append(max(map(len, run.hub.live.kept.values()), default=0))
+        held.append(max(map(len, run.hub.fan_out.kept.values()), default=0))
         return False
 
     sink = SlowSink("sink")

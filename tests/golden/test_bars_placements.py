@@ -20,6 +20,7 @@ from bus.runtime.modes import Isolation, ThreadModel
 from bus.runtime.runner import Member, emitted_types
 from bus.topics import Wiring
 from bus.wave import WaveBus
+from bus.wave_hub import WaveHub
 from deploy.plan import Entry
 from deploy.processes import ProcessGroup
 from schemas import Message
@@ -84,7 +85,7 @@ def process_stage(case: dict[str, Any], stack: contextlib.ExitStack, folder: Pat
         "broker", class_name, broker, parameters, Isolation.PROCESS_ISOLATED, ThreadModel.SINGLE_THREADED, (), 2
     )
     group.start(entry, spec.token, context_of(case), hub.bind())
-    return Stage(case, WaveBus(wiring, [hub], None)), hub
+    return Stage(case, WaveBus(wiring, [WaveHub(hub)], None)), hub
 
 
 def batches() -> Iterator[list[dict[str, Any]]]:

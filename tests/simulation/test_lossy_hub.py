@@ -29,9 +29,9 @@ class CountingHub(Hub):
 
     fetches = 0
 
-    def _on_fetch(self, *arguments) -> None:
+    def send_again(self, *arguments) -> None:
         self.fetches += 1
-        super()._on_fetch(*arguments)
+        super().send_again(*arguments)
 
 
 def components() -> list[Component]:

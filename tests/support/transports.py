@@ -25,6 +25,7 @@ from bus.runtime.runner import Member, Runner
 from bus.runtime.settings import RunContext
 from bus.topics import Wiring
 from bus.wave import Link, WaveBus
+from bus.wave_hub import WaveHub
 from schemas import Message, RunStarted
 from schemas.registry import TYPE_IDS
 
@@ -169,7 +170,7 @@ class Run:
             thread.start()
         stack.callback(self._stop, alive)
         self.hub.handshake(TIMEOUT_S)
-        yield self.hub
+        yield WaveHub(self.hub)
 
     def _stop(self, alive: int) -> None:
         """Ask all endpoints to stop; who has not joined yet sees that the launcher is gone."""

@@ -21,6 +21,7 @@ from bus.runtime.component import Component
 from bus.runtime.runner import Member, Output, Runner
 from bus.runtime.settings import RunContext
 from bus.wave import Sequenced
+from bus.wave_hub import WaveHub
 from schemas.codec import encode
 from tests.support.builders import a_bar, a_signal
 from tests.support.parts import Bars, EveryNth, PlainCoordinator, Sink
@@ -86,7 +87,7 @@ def joined(hub: Hub, connect: Callable[[], Wire]) -> Wire:
 
 def serve_until(hub: Hub, done: Callable[[], bool]) -> None:
     """Let the hub serve what comes, in whichever order the senders are heard."""
-    until(lambda: not hub._poll(20) and done(), 5, "what the hub should have done")
+    until(lambda: not hub.serve(20) and done(), 5, "what the hub should have done")
 
 
 def a_wave() -> list[Sequenced]:
@@ -98,7 +99,7 @@ def test_a_stranger_without_the_right_token_is_refused(token):
     with a_hub(a_spec()) as (hub, connect):
         stranger = connect()
         stranger.hello(token)
-        hub._poll(5000)
+        hub.serve(5000)
         answer = stranger.hears()
         assert answer[:1] == p.KICK
         assert "'somebody' showed no token of this run, or one that is taken" in p.unpack_fields(answer, 1)[0]
@@ -107,15 +108,16 @@ def test_a_stranger_without_the_right_token_is_refused(token):
 
 def test_a_token_lets_in_once():
     with a_hub(a_spec()) as (hub, connect):
+        link = WaveHub(hub)
         endpoint = joined(hub, connect)
         thief = connect()
         thief.hello(TOKEN)
-        hub._poll(5000)
+        hub.serve(5000)
         assert thief.hears()[:1] == p.KICK
-        hub.deliver(a_wave())
+        link.deliver(a_wave())
         thief.say(p.pack_done(1, (), [Output(1, 2, 30, a_signal())]))
         endpoint.say(p.pack_done(1, (), []))
-        assert hub.collect() == []
+        assert link.collect() == []
 
 
 GARBAGE = [
@@ -133,7 +135,7 @@ GARBAGE = [
     [p.pack_fields(p.FAILED, "strategy", "so they say", "", 1)],
     [p.pack_done(1, (), [])],
     [p.STOP],
-    [p.pack_fields(p.FETCH, [[1, 1]])],
+    [p.pack_fields(p.FETCH, 0, [[1, 1, 1]])],
     [p.pack_fields(p.READY, 1)],
     [b"a", b"b", b"c"],
 ]
@@ -142,11 +144,12 @@ GARBAGE = [
 @pytest.mark.parametrize("frames", GARBAGE, ids=lambda frames: repr(frames)[:40])
 def test_garbage_of_a_stranger_is_not_heard(frames):
     with a_hub(a_spec()) as (hub, connect):
+        link = WaveHub(hub)
         stranger = connect()
         stranger.say(*frames)
-        hub._poll(5000)
+        hub.serve(5000)
         joined(hub, connect)
-        assert hub._pending == 0
+        assert link._pending == 0
         assert not hub.endpoints[0].ready
 
 
@@ -172,19 +175,20 @@ def test_a_stranger_that_has_left_before_it_is_answered_does_no_harm():
         assert monitor.poll(5000), "the stranger's connection was not closed"
         hub._router.disable_monitor()
         monitor.close()
-        hub._poll(5000)
+        hub.serve(5000)
         joined(hub, connect)
 
 
 def test_a_crowd_of_strangers_cannot_keep_the_hub_from_noticing_the_time():
     with a_hub(a_spec(), timeout_s=0.2) as (hub, connect):
+        link = WaveHub(hub)
         joined(hub, connect)
         crowd = [connect() for _ in range(3)]
         hub.alive = lambda: [stranger.say(b"noise") for stranger in crowd]
         hub.alive()
-        hub.deliver(a_wave())
+        link.deliver(a_wave())
         with pytest.raises(ComponentError, match=r"^component 'strategy' failed: did not answer within 0\.2 s"):
-            hub.collect()
+            link.collect()
 
 
 def test_a_run_amid_strangers_gives_the_same_records(tmp_path):
@@ -217,17 +221,19 @@ def test_a_run_amid_strangers_gives_the_same_records(tmp_path):
 
 def test_an_endpoint_that_publishes_as_another_source_is_refused_by_name():
     with a_hub(a_spec(source=2)) as (hub, connect):
+        link = WaveHub(hub)
         endpoint = joined(hub, connect)
-        hub.deliver(a_wave())
+        link.deliver(a_wave())
         endpoint.say(p.pack_done(1, (), [Output(1, 3, 30, a_signal())]))
         with pytest.raises(ProtocolError, match=r"^strategy published as source 3, which it is not$"):
-            hub.collect()
+            link.collect()
 
 
 def test_an_endpoint_that_sends_data_as_another_source_is_refused_by_name():
     with a_hub(a_spec(source=1, sources=frozenset({1}))) as (hub, connect):
+        link = WaveHub(hub)
         endpoint = joined(hub, connect)
-        blocks = hub.blocks(1)
+        blocks = link.blocks(1)
         endpoint.say(p.pack_block(2, True, 1, [a_bar()]))
         with pytest.raises(ProtocolError, match=r"^strategy sent data as source 2, which it is not$"):
             next(blocks)
@@ -236,23 +242,25 @@ def test_an_endpoint_that_sends_data_as_another_source_is_refused_by_name():
 @pytest.mark.parametrize("wave", [0, 2, 2**64 - 1])
 def test_an_answer_to_another_wave_is_refused_by_name(wave):
     with a_hub(a_spec()) as (hub, connect):
+        link = WaveHub(hub)
         endpoint = joined(hub, connect)
-        hub.deliver(a_wave())
+        link.deliver(a_wave())
         endpoint.say(p.pack_done(wave, (), []))
         with pytest.raises(
             ProtocolError, match=rf"^strategy answered wave {wave}; the hub is at 1 and awaits strategy$"
         ):
-            hub.collect()
+            link.collect()
 
 
 def test_a_second_answer_to_a_wave_is_refused_by_name():
     with a_hub(a_spec(), a_spec("slow", 3, "another token")) as (hub, connect):
+        link = WaveHub(hub)
         endpoint = joined(hub, connect)
-        hub.deliver(a_wave())
+        link.deliver(a_wave())
         endpoint.say(p.pack_done(1, (), []))
         endpoint.say(p.pack_done(1, (), []))
         with pytest.raises(ProtocolError, match=r"^strategy answered wave 1; the hub is at 1 and awaits slow$"):
-            hub.collect()
+            link.collect()
 
 
 DAMAGED = {
@@ -263,9 +271,9 @@ DAMAGED = {
     "half a SYNCED": p.SYNCED + b"\0",
     "half a BLOCK": p.pack_block(2, True, 1, [a_bar()])[:-1],
     "a BLOCK of an unknown type": p.pack_block(2, True, 1, [a_bar()]).replace(b"\x14\0", b"\xff\xff", 1),
-    "a FETCH of text": p.pack_fields(p.FETCH, "all"),
-    "a FETCH of lists of text": p.pack_fields(p.FETCH, [[1, "all"]]),
-    "a FETCH of a number": p.pack_fields(p.FETCH, 3),
+    "a FETCH of text": p.pack_fields(p.FETCH, 0, "all"),
+    "a FETCH of lists of text": p.pack_fields(p.FETCH, 0, [[1, 1, "all"]]),
+    "a FETCH of a number": p.pack_fields(p.FETCH, 0, 3),
     "a FETCH that is no msgpack": p.FETCH + b"\xc1",
     "a second HELLO": p.pack_fields(p.HELLO, "strategy", TOKEN, 1),
 }
@@ -274,16 +282,18 @@ DAMAGED = {
 @pytest.mark.parametrize("frame", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_frame_of_an_endpoint_ends_the_run_and_names_it(frame):
     with a_hub(a_spec(sources=frozenset({2}))) as (hub, connect):
+        link = WaveHub(hub)
         endpoint = joined(hub, connect)
-        hub.deliver(a_wave())
+        link.deliver(a_wave())
         endpoint.say(frame)
         with pytest.raises(ProtocolError, match=r"^strategy "):
-            hub.collect()
+            link.collect()
 
 
 @pytest.fixture(scope="module")
 def a_pair():
     with a_hub(a_spec(sources=frozenset({2}))) as (hub, connect):
+        WaveHub(hub)
         yield hub, joined(hub, connect)
 
 
@@ -295,7 +305,7 @@ def test_whatever_an_endpoint_sends_the_hub_stays_or_says_who_it_was(a_pair, fra
     hub, endpoint = a_pair
     endpoint.say(frame)
     with contextlib.suppress(AdmfError):
-        hub._poll(5000)
+        hub.serve(5000)
 
 
 def test_who_is_not_ready_in_time_is_named():
@@ -311,7 +321,7 @@ def test_an_endpoint_that_is_refused_says_why():
         router, xpub = (s.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode() for s in (hub._router, hub._xpub))
         runner = Runner([Member(2, Sink("sink"))], RunContext())
         endpoint = Endpoint("sink", "wrong", router, xpub, runner)
-        helper = threading.Thread(target=hub._poll, args=(5000,))
+        helper = threading.Thread(target=hub.serve, args=(5000,))
         helper.start()
         with pytest.raises(ProtocolError, match=r"^the hub refused this process: 'sink' showed no token of this run"):
             endpoint.run()

@@ -1,0 +1,229 @@
+"""The hub in the live discipline: processes publish when they have something, and nobody is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bus import protocol as p
+from bus.errors import ProtocolError
+from bus.hub import POLL_MS, Hub
+from bus.live_link import Receive
+from bus.log_range import LogRange
+from bus.runtime.runner import Output
+from bus.wave import Sequenced
+
+KEEP_BYTES = 64 * 1024 * 1024
+"""As many bytes of frames are kept for slow endpoints; what is older they get from the log."""
+_AT_A_TIME = 4096
+"""Outputs that are taken in one round, so that a flood does not keep the first of them waiting."""
+_ACCEPT_EVERY = 64
+"""Outputs after which their publisher is told that they are in the log; until the next heartbeat it can wait."""
+_TRIM_EVERY = 256
+_SYNC_MS = 20
+
+
+@dataclass
+class _Peer:
+    """What the hub knows of an endpoint in the live discipline, by source where it says so."""
+
+    accepted: dict[int, int]
+    untold: int = 0
+    """How many accepted outputs it does not know of."""
+    asked: dict[int, int] = field(default_factory=dict)
+    """What it has been asked for, because something else came."""
+    reported: bool = False
+    """It has said how far it is since it was asked last, and nothing that it published was missing."""
+    wave: int = 0
+    records: int = 0
+
+
+@dataclass
+class LiveHub:
+    """A `bus.live_link.PolledLink` over a hub.
+
+    `log` is the folder of the run's log, None when the run is not captured on disk: then all that a slow endpoint has
+    not confirmed stays in memory. `accepted` is the last source_seq of each source that is in the log already.
+    """
+
+    hub: Hub
+    log: Path | None = None
+    keep_bytes: int = KEEP_BYTES
+    accepted: dict[int, int] = field(default_factory=dict)
+    caught_up: int = 0
+    """How often a piece of the log was sent to somebody slow."""
+    _outputs: list[Output] = field(default_factory=list)
+    _beaten: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.hub.on_frame = self._on_frame
+        sources = [endpoint.source_ids for endpoint in self.hub.endpoints]
+        self._peers = [_Peer({source: self.accepted.get(source, 0) for source in ids}) for ids in sources]
+        self._ranges = [LogRange(self.log, endpoint.takes) if self.log else None for endpoint in self.hub.endpoints]
+
+    def start(self, receive: Receive) -> None:
+        """Nothing to begin: what the processes publish is fetched by `poll`."""
+
+    def poll(self, timeout_s: float) -> list[Output]:
+        """All outputs that have arrived; waits at most `timeout_s` for the first, 0 looks only.
+
+        Returns early, perhaps with nothing, when `wake` was called.
+
+        Raises:
+            ComponentError: a process failed or died.
+            ProtocolError: a process broke the rules; names it.
+        """
+        hub, deadline = self.hub, time.monotonic() + timeout_s
+        self._watch()
+        wait_ms = min(int(timeout_s * 1000), POLL_MS)
+        while True:
+            self._drain(wait_ms)
+            left = deadline - time.monotonic()
+            if self._outputs or left <= 0 or hub.woken:
+                hub.woken = False
+                outputs, self._outputs = self._outputs, []
+                return outputs
+            self._watch()
+            wait_ms = min(int(left * 1000) + 1, POLL_MS)
+
+    def wake(self) -> None:
+        """Let `poll` return; from any thread."""
+        self.hub.waker.wake()
+
+    def deliver(self, batch: Sequence[Sequenced]) -> None:
+        """Publish a batch, each lane its records in one frame."""
+        fan_out = self.hub.fan_out
+        if fan_out.publish(batch, 0) and fan_out.wave % _TRIM_EVERY == 0:
+            self._trim()
+
+    def acknowledge(self) -> None:
+        """All outputs that `poll` has returned are in the log; who has many of them is told."""
+        if not self._outputs:
+            self._accept(_ACCEPT_EVERY)
+
+    def lag(self) -> int:
+        """How many of the records published the slowest process has not served, as far as it has said."""
+        fan_out = self.hub.fan_out
+        for peer in self._peers:
+            peer.records = fan_out.records_until(peer.wave) or peer.records
+        return fan_out.last.records - min((peer.records for peer in self._peers), default=fan_out.last.records)
+
+    def finish(self, timeout_s: float) -> bool:
+        """Wait until every process has served all that was published and its outputs have arrived.
+
+        Raises:
+            ComponentError: a process failed or died.
+        """
+        deadline = time.monotonic() + timeout_s
+        for peer in self._peers:
+            peer.reported = False
+        while not all(self._is_served(peer) for peer in self._peers):
+            if time.monotonic() > deadline:
+                return False
+            self.hub.fan_out.say(p.SYNC)
+            self._drain(_SYNC_MS)
+            self._watch()
+        return True
+
+    def _is_served(self, peer: _Peer) -> bool:
+        return peer.wave == self.hub.fan_out.wave and peer.reported
+
+    def _watch(self) -> None:
+        self.hub.watch()
+        now = time.monotonic()
+        if now - self._beaten > self.hub.heartbeat_s:
+            self._beaten = now
+            self.hub.fan_out.say(p.HEARTBEAT)
+            if not self._outputs:
+                self._accept(1)
+            self._trim()
+
+    def _drain(self, wait_ms: int) -> None:
+        """Serve all frames that have come; wait for the first."""
+        serve, outputs = self.hub.serve, self._outputs
+        if serve(wait_ms):
+            while len(outputs) < _AT_A_TIME and serve(0):
+                pass
+
+    def _accept(self, at_least: int) -> None:
+        for index, peer in enumerate(self._peers):
+            if peer.untold >= at_least:
+                peer.untold = 0
+                self.hub.send(index, p.pack_fields(p.ACCEPTED, list(peer.accepted.items())))
+
+    def _trim(self) -> None:
+        """Forget what everybody has confirmed; and beyond the bound what is in the log on disk."""
+        fan_out = self.hub.fan_out
+        fan_out.forget(min((peer.wave for peer in self._peers), default=fan_out.wave))
+        if self.log is not None:
+            fan_out.shrink(self.keep_bytes)
+
+    def _on_frame(self, index: int, kind: bytes, data: bytes) -> bool:
+        if kind == p.PUBLISH:
+            self._on_publish(index, *p.unpack_publish(data))
+        elif kind == p.PROGRESS:
+            wave, published = p.unpack_fields(data, 2)
+            self._on_progress(index, wave, published)
+        elif kind == p.FETCH:
+            seq, wanted = p.unpack_fields(data, 2)
+            if self.hub.fan_out.has_forgotten(wanted):
+                self._catch_up(index, seq)
+            else:
+                self.hub.send_again(index, wanted)
+        else:
+            return False
+        return True
+
+    def _on_publish(self, index: int, epoch: int, wave: int, items: list[tuple[int, Output]]) -> None:
+        peer = self._peers[index]
+        if epoch != self.hub.epoch:
+            reason = f"it speaks for epoch {epoch}, the run is in epoch {self.hub.epoch}"
+            self.hub.send(index, p.pack_fields(p.KICK, reason))
+            return
+        peer.wave = max(peer.wave, wave)
+        accepted, outputs = peer.accepted, self._outputs
+        for source_seq, output in items:
+            source = output.source
+            last = accepted.get(source)
+            if last is None:
+                name = self.hub.endpoints[index].name
+                raise ProtocolError(f"{name} published as source {source}, which it is not")
+            if source_seq == last + 1:
+                accepted[source] = source_seq
+                outputs.append(output)
+                peer.untold += 1
+            elif source_seq <= last:
+                peer.untold += _ACCEPT_EVERY  # it has not heard that we have it
+            else:
+                self._expect(index, source)
+
+    def _on_progress(self, index: int, wave: int, published: list[tuple[int, int]]) -> None:
+        peer = self._peers[index]
+        peer.wave, peer.reported = max(peer.wave, wave), True
+        peer.asked.clear()
+        for source, source_seq in published:
+            if source_seq > peer.accepted[source]:
+                self._expect(index, source)
+
+    def _expect(self, index: int, source: int) -> None:
+        """Ask, once, for what follows the last output accepted: it was sent and is lost."""
+        peer = self._peers[index]
+        expected = peer.accepted[source] + 1
+        peer.reported = False
+        if peer.asked.get(source) != expected:
+            peer.asked[source] = expected
+            self.hub.send(index, p.pack_fields(p.EXPECTED, source, expected))
+
+    def _catch_up(self, index: int, seq: int) -> None:
+        """Send records after `seq` from the log, up to where frames are kept or as much as goes at a time."""
+        forgotten, log_range = self.hub.fan_out.forgotten, self._ranges[index]
+        self.caught_up += 1
+        if log_range is None:
+            name = self.hub.endpoints[index].name
+            raise ProtocolError(f"{name} asks for frames that it has confirmed, after seq {seq}")
+        upto, records = log_range.read(seq, forgotten.seq)
+        heads = forgotten.heads if upto == forgotten.seq else ()
+        self.hub.send(index, p.pack_catch_up(upto, heads, records))
+        self.hub.send(index, p.FETCHED)
