@@ -21,6 +21,7 @@ from bus.sequencer import HUB
 from bus.timers import TimerQueue, sets_timers
 from bus.topics import Wiring
 from schemas import (
+    Checkpoint,
     Drained,
     EndOfStream,
     Message,
@@ -31,6 +32,9 @@ from schemas import (
 
 MAX_ROUNDS = 8
 """How often the hub says Drained before it concludes that the coordinator will never finish."""
+
+CHECKPOINT_EVERY = 4096
+"""External messages between two of the hub's checkpoints."""
 
 _BLOCK = 1024
 
@@ -107,16 +111,20 @@ class Conductor:
         sources = self._started_sources()
         self._streaming = True
         sent = dict.fromkeys(sources, 0)
-        last_ts = 0
+        last_ts = count = 0
         has_timers = any(sets_timers(member.component) for member in self.wiring.members)
         feed = self._feed_with_timers if has_timers else self.bus.feed
-        for source, block in merged({source: self.bus.stream(source) for source in sources}):
+        blocks = merged({source: self.bus.stream(source) for source in sources})
+        for source, block in between_checkpoints(blocks):
             feed(source, block)
+            count += len(block)
             sent[source] += len(block)
             last_ts = block[-1].ts  # type: ignore[attr-defined]
+            if count % CHECKPOINT_EVERY == 0:
+                self.bus.publish(HUB, last_ts, Checkpoint(count))
             if self.progress is not None:
                 totals = [self.bus.total(source) for source in sources]
-                self.progress(sum(sent.values()), sum(totals) if all(totals) else 0)
+                self.progress(count, sum(totals) if all(totals) else 0)
         for source, name in sources.items():
             self.bus.publish(source, last_ts, EndOfStream(name, sent[source]))
         return last_ts
@@ -150,7 +158,21 @@ class Conductor:
         return dict(sorted((ids[name], name) for name in dict.fromkeys(self._started)))
 
 
-def merged(streams: dict[int, Iterator[list[Message]]]) -> Iterator[tuple[int, list[Message]]]:
+Blocks = Iterator[tuple[int, list[Message]]]
+
+
+def between_checkpoints(blocks: Blocks) -> Blocks:
+    """The blocks, cut where checkpoints come, so that these do not depend on the size of blocks."""
+    room = CHECKPOINT_EVERY
+    for source, block in blocks:
+        while len(block) > room:
+            yield source, block[:room]
+            block, room = block[room:], CHECKPOINT_EVERY
+        yield source, block
+        room = room - len(block) or CHECKPOINT_EVERY
+
+
+def merged(streams: dict[int, Iterator[list[Message]]]) -> Blocks:
     """Blocks of all streams in order of time; at equal times in order of source id."""
     if len(streams) == 1:
         ((source, blocks),) = streams.items()

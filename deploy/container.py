@@ -13,7 +13,7 @@ from bus.runtime.context import ExecutionContext
 from deploy.launcher import RunResult, launch
 from deploy.plan import Plan, plan_of
 from deploy.run_folder import COMPLETED
-from deploy.tables import equity_columns
+from deploy.tables import read_columns
 from deploy.topology import AVAILABLE_MODES, Topology, did_you_mean, read_yaml
 
 BACKTEST_ENGINE = "backtest_engine"
@@ -50,7 +50,8 @@ class BacktestEngine:
         result = launch(self.plan)
         if result.status != COMPLETED:
             raise RunFailed(result)
-        return {**result.document(), "equity_curve": equity_columns(result.curve)}
+        equity = next(name for name in result.tables if name.startswith("equity"))
+        return {**result.document(), "equity_curve": read_columns(Path(result.run_dir) / equity)}
 
 
 class TradingSystem:

@@ -19,7 +19,7 @@ from deploy.hosting import Hosting
 from deploy.plan import Plan
 from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_json
 from deploy.stopping import Interrupted, StopRequest
-from deploy.tables import write_tables
+from deploy.tables import Table, equity_rows, equity_table, write_trades
 from schemas import ClosedTrade, ComponentFailed, EquityCurve, Halt, RunCompleted, RunStarted
 from schemas.codec import to_builtins
 from schemas.registry import MESSAGE_TYPES
@@ -41,7 +41,6 @@ class RunResult:
     counts: dict[str, int] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
     trades: list[ClosedTrade] = field(default_factory=list)
-    curve: list[EquityCurve] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
     ready_s: float = 0.0
@@ -92,11 +91,11 @@ def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | Non
             "execution.mode: REPLAY has no data of its own to run; replay a captured run with admf replay LOG"
         )
     folder = make_run_folder(plan)
-    run = _Run(plan, folder, progress, stop or StopRequest())
+    run = _Run(plan, folder, progress, stop or StopRequest(), equity_table(folder.path))
     with run.stop.listening():
         result = run.execute()
         try:
-            _write_results(folder, result)
+            _write_results(folder, result, run.equity)
         except OSError as error:
             _record_failure(LogError(f"{folder.path}: cannot write the results: {error.strerror}"), None, result)
         finally:
@@ -104,9 +103,11 @@ def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | Non
     return result
 
 
-def _write_results(folder: RunFolder, result: RunResult) -> None:
+def _write_results(folder: RunFolder, result: RunResult, equity: Table) -> None:
     if result.status == COMPLETED:
-        result.tables = write_tables(folder.path, result.trades, result.curve)
+        result.tables = [write_trades(folder.path, result.trades), equity.close()]
+    else:
+        equity.abandon()
     folder.update(
         status=result.status,
         digest=result.digest,
@@ -126,6 +127,7 @@ class _Run:
     folder: RunFolder
     progress: Progress | None
     stop: StopRequest
+    equity: Table
 
     def execute(self) -> RunResult:
         plan = self.plan
@@ -155,7 +157,7 @@ class _Run:
     def _conduct(self, bus: LocalBus | WaveBus, result: RunResult) -> None:
         conductor = Conductor(bus, self.plan.wiring, _run_started(self.plan), self._on_progress)
         bus.tap(ClosedTrade, result.trades.append)
-        bus.tap(EquityCurve, result.curve.append)
+        bus.tap(EquityCurve, lambda block: self.equity.add(equity_rows(block)))
         completed: RunCompleted = conductor.run()
         if isinstance(bus, WaveBus):
             bus.finish()

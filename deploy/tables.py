@@ -1,68 +1,160 @@
-"""A run's trades and equity curve as tables in its folder."""
+"""A run's trades and equity curve as tables in its folder.
+
+Parquet, with times as timestamps in UTC, where pyarrow is installed (extra `parquet`); otherwise CSV, with times in
+nanoseconds since the epoch.
+"""
 
 from __future__ import annotations
 
 import csv
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from schemas import ClosedTrade, EquityCurve
-from schemas.registry import fields
+from schemas.base import unpack_column
+from schemas.registry import field_types, fields
 
-TIME_COLUMNS = frozenset({"ts", "entry_ts", "exit_ts"})
-Columns = dict[str, list[Any]]
+TIME_COLUMNS: Final = frozenset({"ts", "entry_ts", "exit_ts"})
+_TEXT_COLUMNS: Final = frozenset({"trade_id", "symbol", "direction", "entry_fill_id", "exit_fill_id", "currency"})
+_ROWS_AT_ONCE: Final = 1_048_576
+"""As many rows wait in memory: 40 MB of an equity curve. Most runs end before, and write nothing while they run."""
 
-
-def trade_columns(trades: Sequence[ClosedTrade]) -> Columns:
-    """One column a field of `ClosedTrade`, one row a round trip."""
-    return {name: [_plain(getattr(trade, name)) for trade in trades] for name in fields(ClosedTrade)}
-
-
-def equity_columns(blocks: Sequence[EquityCurve]) -> Columns:
-    """Columns `ts`, `equity`, `cash`, `exposure`, `net_exposure`, one row a timestamp."""
-    return {name: [value for block in blocks for value in getattr(block, name)] for name in fields(EquityCurve)}
+Rows = Mapping[str, Sequence[Any]]
+"""Equally long columns."""
 
 
-def write_tables(folder: Path, trades: Sequence[ClosedTrade], blocks: Sequence[EquityCurve]) -> list[str]:
-    """Write `trades` and `equity`, and return the files' names.
+class Table:
+    """A table that grows in a file of its own, in constant memory; `close` gives the file its name."""
 
-    Parquet, with times as timestamps in UTC, where pyarrow is installed (extra `parquet`); otherwise CSV, with
-    times in nanoseconds since the epoch.
-    """
-    write, suffix = (_parquet, ".parquet") if importlib.util.find_spec("pyarrow") else (_csv, ".csv")
-    tables = {"trades": trade_columns(trades), "equity": equity_columns(blocks)}
-    for name, columns in tables.items():
-        write(folder / f"{name}{suffix}", columns)
-    return [f"{name}{suffix}" for name in tables]
+    def __init__(self, folder: Path, name: str, columns: Sequence[str]) -> None:
+        self._folder = folder
+        self._name = name
+        self._columns = columns
+        self._waiting: list[Rows] = []
+        self._count = 0
+        self._file: _ParquetFile | _CsvFile | None = None
+
+    def add(self, rows: Rows) -> None:
+        """Append rows, which must not change any more."""
+        self._waiting.append(rows)
+        self._count += len(rows[self._columns[0]])
+        if self._count >= _ROWS_AT_ONCE:
+            self._write()
+
+    def close(self) -> str:
+        """Write what is left, and return the file's name."""
+        file = self._write()
+        file.close()
+        name = f"{self._name}{file.suffix}"
+        file.path.replace(self._folder / name)
+        return name
+
+    def abandon(self) -> None:
+        """Leave nothing behind: the run did not come to its end."""
+        if self._file is not None:
+            self._file.close()
+            self._file.path.unlink()
+
+    def _write(self) -> _ParquetFile | _CsvFile:
+        if self._file is None:
+            kind = _ParquetFile if importlib.util.find_spec("pyarrow") else _CsvFile
+            self._file = kind(self._folder / f"{self._name}.tmp", self._columns)
+        self._file.write(self._waiting)
+        self._waiting, self._count = [], 0
+        return self._file
+
+
+def equity_table(folder: Path) -> Table:
+    """The table of the equity curve: `ts`, `equity`, `cash`, `exposure`, `net_exposure`, one row a timestamp."""
+    return Table(folder, "equity", fields(EquityCurve))
+
+
+def equity_rows(block: EquityCurve) -> Rows:
+    """The points of a block of the curve."""
+    types = zip(fields(EquityCurve), field_types(EquityCurve), strict=True)
+    return {name: unpack_column(declared, getattr(block, name)) for name, declared in types}
+
+
+def write_trades(folder: Path, trades: Sequence[ClosedTrade]) -> str:
+    """Write the round trips, one column a field of `ClosedTrade`, and return the file's name."""
+    table = Table(folder, "trades", fields(ClosedTrade))
+    table.add({name: [_plain(getattr(trade, name)) for trade in trades] for name in fields(ClosedTrade)})
+    return table.close()
+
+
+def read_columns(path: Path) -> dict[str, list[Any]]:
+    """The columns of a table of numbers that was written here; times in ns since the epoch."""
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *rows = csv.reader(file)
+        read = [int if name in TIME_COLUMNS else float for name in names]
+        return {
+            name: [convert(row[i]) for row in rows] for i, (name, convert) in enumerate(zip(names, read, strict=True))
+        }
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path)
+    return {
+        name: (table[name].cast(pyarrow.int64()) if name in TIME_COLUMNS else table[name]).to_pylist()
+        for name in table.column_names
+    }
 
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _parquet(path: Path, columns: Columns) -> None:
-    import pyarrow
-    import pyarrow.parquet
+class _ParquetFile:
+    """Numbers are floats even in an empty table, so that the tables of two runs can always be put together."""
 
-    arrays = {
-        name: pyarrow.array(values, pyarrow.timestamp("ns", tz="UTC") if name in TIME_COLUMNS else _arrow_type(name))
-        for name, values in columns.items()
-    }
-    pyarrow.parquet.write_table(pyarrow.table(arrays), path)
+    suffix = ".parquet"
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        import pyarrow.parquet
+
+        self.path = path
+        self._schema = pyarrow.schema([(name, _arrow_type(name)) for name in columns])
+        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+
+    def write(self, parts: Sequence[Rows]) -> None:
+        import numpy as np
+        import pyarrow
+
+        def column(name: str, kind: Any) -> Any:
+            values = [part[name] for part in parts]
+            chunks = [pyarrow.array(v if isinstance(v, list) else np.asarray(v)).cast(kind) for v in values]
+            return pyarrow.chunked_array(chunks, kind)
+
+        columns = [column(field.name, field.type) for field in self._schema]
+        self._writer.write_table(pyarrow.Table.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 def _arrow_type(name: str) -> Any:
-    """Numbers are floats even in an empty table, so that the tables of two runs can always be put together."""
     import pyarrow
 
-    text = {"trade_id", "symbol", "direction", "entry_fill_id", "exit_fill_id", "currency"}
-    return pyarrow.string() if name in text else pyarrow.float64()
+    if name in TIME_COLUMNS:
+        return pyarrow.timestamp("ns", tz="UTC")
+    return pyarrow.string() if name in _TEXT_COLUMNS else pyarrow.float64()
 
 
-def _csv(path: Path, columns: Columns) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+class _CsvFile:
+    suffix = ".csv"
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(columns)
+
+    def write(self, parts: Sequence[Rows]) -> None:
+        for part in parts:
+            self._writer.writerows(zip(*part.values(), strict=True))
+
+    def close(self) -> None:
+        self._file.close()

@@ -3,6 +3,7 @@
 from schemas.accounts import AccountReport, AmbiguityReport, ClosedTrade, ClosePositions, EquityCurve, PositionUpdate
 from schemas.base import Message
 from schemas.control import (
+    Checkpoint,
     ComponentFailed,
     Drained,
     EndOfStream,
@@ -53,6 +54,7 @@ __all__ = [
     "BrokerReport",
     "CancelOrder",
     "CancelTimer",
+    "Checkpoint",
     "ClosePositions",
     "CloseRule",
     "ClosedTrade",

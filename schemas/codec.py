@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.base import Message
+from schemas.base import Message, unpack_column
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
 
 
@@ -58,8 +58,12 @@ def canonical(message: Message) -> Message:
 
 
 def to_builtins(message: Message) -> dict[str, Any]:
-    """The message as a dict of plain values, keyed by field name, nested messages too."""
-    return {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
+    """The message as a dict of plain values, keyed by field name, nested messages too; columns as lists of numbers."""
+    values = {name: _plain(getattr(message, name)) for name in message.__struct_fields__}
+    for name, value in values.items():
+        if isinstance(value, bytes):
+            values[name] = unpack_column(message.__annotations__[name], value).tolist()
+    return values
 
 
 def _plain(value: object) -> object:

@@ -63,6 +63,15 @@ class EndOfStream(Message, frozen=True, array_like=True, gc=False):
     count: int
 
 
+class Checkpoint(Message, frozen=True, array_like=True, gc=False):
+    """From the hub, every so many external messages: `count` of them have come, and all that followed is settled.
+
+    Whoever gathers something over a run publishes what it has and lets go of it.
+    """
+
+    count: int
+
+
 class Drained(Message, frozen=True, array_like=True, gc=False):
     """From the hub: all streams have ended and nothing is on its way any more, for the `round`-th time."""
 

@@ -21,6 +21,7 @@ MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
     9: control.ComponentFailed,
     10: control.Halt,
     11: control.StreamEnding,
+    15: control.Checkpoint,
     20: market.Bar,
     21: market.Quote,
     22: market.Trade,
@@ -37,16 +38,19 @@ MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
     60: accounts.ClosePositions,
     61: accounts.PositionUpdate,
     62: accounts.ClosedTrade,
-    63: accounts.EquityCurve,
     64: accounts.AccountReport,
     65: accounts.AmbiguityReport,
+    66: accounts.EquityCurve,
     70: live.SetTimer,
     71: live.CancelTimer,
     72: live.TimerFired,
     73: live.StopStream,
     74: live.EdgeReport,
 }
-"""Numeric id to class; ids below 20 are control, from 1,000 on they are the user's own."""
+"""Numeric id to class; ids below 20 are control, from 1,000 on they are the user's own.
+
+63 was the equity curve as lists of numbers, before the first release.
+"""
 
 TYPE_IDS: Final[dict[type[Message], int]] = {cls: type_id for type_id, cls in MESSAGE_TYPES.items()}
 TYPES_BY_NAME: Final[dict[str, type[Message]]] = {cls.__name__: cls for cls in MESSAGE_TYPES.values()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, get_type_hints
+from array import array
+from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 
-from schemas.base import Message
+from schemas.base import Message, pack_column
 from schemas.registry import TYPE_IDS
 
 
@@ -16,12 +17,22 @@ class InvalidMessage(ValueError):
     """Input that does not make a message; the text lists every fault with its field."""
 
 
+_COLUMNS: Final[dict[str, Any]] = {
+    "Int64Column": Annotated[list[int], AfterValidator(lambda values: pack_column(array("q", values)))],
+    "Float64Column": Annotated[list[float], AfterValidator(lambda values: pack_column(array("d", values)))],
+}
+"""A column comes from outside as a list of numbers."""
+
+
 @functools.cache
 def model_of(message_type: type[Message]) -> type[BaseModel]:
     """The pydantic model of a message: same fields, defaults and docstring, keyed by name, unknown keys refused."""
     hints = get_type_hints(message_type)
     definitions: dict[str, Any] = {
-        field.name: (_keyed(hints[field.name]), ... if field.default is msgspec.NODEFAULT else field.default)
+        field.name: (
+            _COLUMNS.get(message_type.__annotations__[field.name]) or _keyed(hints[field.name]),
+            ... if field.default is msgspec.NODEFAULT else field.default,
+        )
         for field in msgspec.structs.fields(message_type)
     }
     model: type[BaseModel] = create_model(

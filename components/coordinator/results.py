@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from array import array
+
+import numpy as np
 
 from bus.runtime.settings import RunSettings
+from components.coordinator.curve import CurveAnalysis
 from components.coordinator.statistics import (
     Convention,
     Statistics,
     TradeFigures,
     account_analysis,
-    equity_analysis,
+    curve_statistics,
     figures_of,
+    frequency,
     trade_analysis,
 )
 from schemas import AccountReport, AmbiguityReport, ClosedTrade, EquityCurve
@@ -21,7 +24,7 @@ from schemas import AccountReport, AmbiguityReport, ClosedTrade, EquityCurve
 class Results:
     """Collects trades, the equity curve and the account's report; `counts` is for the number of things that happened.
 
-    24 bytes a point of the curve, a small tuple a trade.
+    The curve costs no memory, a trade a small tuple.
     """
 
     def __init__(self, run: RunSettings, convention: Convention) -> None:
@@ -31,9 +34,7 @@ class Results:
         self._report: AccountReport | None = None
         self._ambiguity: dict[str, int | float] = {}
         self._trades: list[TradeFigures] = []
-        self._ts = array("q")
-        self._equity = array("d")
-        self._exposure = array("d")
+        self._curve = CurveAnalysis()
 
     def add_trade(self, trade: ClosedTrade) -> None:
         """Keep what the statistics need; trades in a currency that has no rate are counted only."""
@@ -43,10 +44,12 @@ class Results:
 
     def add_curve(self, block: EquityCurve) -> None:
         """The next block of the curve."""
-        if block.equity and not self._equity and block.equity[0] != self._run.initial_cash:
+        ts = np.frombuffer(block.ts, "<i8")
+        equity, exposure = np.frombuffer(block.equity, "<f8"), np.frombuffer(block.exposure, "<f8")
+        if len(equity) and not self._curve.points and equity[0] != self._run.initial_cash:
             # The account traded in its first timestamp: the first return is measured from the initial cash.
-            self._append(block.ts[:1], (self._run.initial_cash,), (0.0,))
-        self._append(block.ts, block.equity, block.exposure)
+            self._curve.add(ts[:1], np.array([self._run.initial_cash]), np.zeros(1))
+        self._curve.add(ts, equity, exposure)
 
     def add_report(self, report: AccountReport) -> None:
         """The account's totals."""
@@ -66,22 +69,15 @@ class Results:
 
     def statistics(self) -> Statistics:
         """Everything by name. Totals of the account are missing if nobody reported them."""
-        per_year = self._run.periods_per_year
+        per_year = self._run.periods_per_year or frequency(self._curve.calendar)
         statistics = {
-            **equity_analysis(
-                self._ts, self._equity, self._exposure, periods_per_year=per_year, convention=self._convention
-            ),
+            **curve_statistics(self._curve, per_year, self._convention),
             **trade_analysis(self._trades),
         }
         if self._report is not None:
-            statistics |= account_analysis(self._report, self._equity)
+            statistics |= account_analysis(self._report, self._curve.equity.mean())
         statistics |= self._ambiguity
         return {name: None if _not_finite(value) else value for name, value in statistics.items()}
-
-    def _append(self, ts: tuple[int, ...], equity: tuple[float, ...], exposure: tuple[float, ...]) -> None:
-        self._ts.extend(ts)
-        self._equity.extend(equity)
-        self._exposure.extend(exposure)
 
 
 def _not_finite(value: object) -> bool:

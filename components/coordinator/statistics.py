@@ -10,9 +10,12 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from components.coordinator.curve import Calendar, CurveAnalysis, Drawdown, Returns
 from schemas import AccountReport, ClosedTrade
 from schemas.control import StatisticValue
 
@@ -76,38 +79,49 @@ def equity_analysis(
     periods_per_year: float | None = None,
     convention: Convention = "specification",
 ) -> Statistics:
-    """Return and risk of an equity curve; `exposure` is gross market value.
+    """Return and risk of a whole equity curve; `exposure` is gross market value.
 
     `ts` is in ns UTC, ascending; it may be empty if `periods_per_year` is given, and then no dates are reported. Both
     are as long as `equity` otherwise. Fewer than two points are a return of zero without risk.
     """
-    per_year = periods_per_year or points_per_year(ts)
-    returns = returns_of(equity)
-    depth, peak, trough, recovery = deepest_drawdown(equity)
-    total = equity[-1] / equity[0] - 1.0 if equity and equity[0] > 0 else 0.0
-    growth = annual_growth(total, len(returns) / per_year)
+    analysis = CurveAnalysis()
+    times = np.array(ts if len(ts) else range(len(equity)), dtype=np.int64)
+    values = np.array(equity, dtype=np.float64)
+    analysis.add(times, values, np.array(exposure if len(exposure) else [0.0] * len(values), dtype=np.float64))
+    statistics = curve_statistics(analysis, periods_per_year or points_per_year(ts), convention)
+    return statistics if len(ts) else {**statistics, **dict.fromkeys(_DATES), "max_drawdown_days": 0.0}
+
+
+_DATES = ("max_drawdown_peak", "max_drawdown_trough", "max_drawdown_recovery")
+
+
+def curve_statistics(analysis: CurveAnalysis, per_year: float, convention: Convention) -> Statistics:
+    """Return and risk of the curve that was analysed; `per_year` is how many points a year has."""
+    returns, fall = analysis.returns, analysis.drawdown
+    total = analysis.last / analysis.first - 1.0 if analysis.first > 0 else 0.0
+    growth = annual_growth(total, returns.all.count / per_year)
+    depth = fall.depth
     return {
         "total_return": total,
         "total_return_pct": 100.0 * total,
         "cagr": growth,
         **risk(returns, per_year, convention),
         "max_drawdown": depth,
-        "max_drawdown_peak": _date(ts, peak),
-        "max_drawdown_trough": _date(ts, trough),
-        "max_drawdown_recovery": _date(ts, recovery),
-        "max_drawdown_days": _days(ts, peak, recovery),
+        "max_drawdown_peak": _date(fall.peak),
+        "max_drawdown_trough": _date(fall.trough),
+        "max_drawdown_recovery": _date(fall.recovery),
+        "max_drawdown_days": _days(fall, analysis.calendar.last),
         "profit_to_drawdown": abs(total / depth) if depth > 0 else 0.0,
         "calmar": growth / depth if growth is not None and depth > 0 else None,
-        "winning_days": len([r for r in returns if r > 0]) / len(returns) if returns else 0.0,
-        "exposure": mean([g / e for g, e in zip(exposure, equity, strict=False) if e > 0]),
-        "time_in_market": len([g for g in exposure if g > 0]) / len(exposure) if exposure else 0.0,
+        "winning_days": returns.positive / returns.all.count if returns.all.count else 0.0,
+        "exposure": analysis.exposure.mean(),
+        "time_in_market": analysis.invested / analysis.points if analysis.points else 0.0,
         "periods_per_year": per_year,
     }
 
 
-def account_analysis(report: AccountReport, equity: Sequence[float]) -> Statistics:
+def account_analysis(report: AccountReport, average: float) -> Statistics:
     """The account's totals; `turnover` is the traded value in multiples of the mean equity, None if that is not > 0."""
-    average = mean(equity)
     return {
         "initial_cash": report.initial_cash,
         "final_equity": report.final_equity,
@@ -124,17 +138,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
 
 
-def returns_of(equity: Sequence[float]) -> list[float]:
-    """Simple returns from point to point, up to the point where nothing is left to earn a return on."""
-    returns = []
-    for before, after in pairwise(equity):
-        if before <= 0:
-            break
-        returns.append(after / before - 1.0)
-    return returns
-
-
-def risk(returns: Sequence[float], per_year: float, convention: Convention) -> Statistics:
+def risk(returns: Returns, per_year: float, convention: Convention) -> Statistics:
     """Annualised volatility, and Sharpe and Sortino ratios without a risk-free rate; 0.0 where there is no risk.
 
     `specification`: population deviations, Sortino over the deviation of the negative returns from their own mean.
@@ -142,27 +146,15 @@ def risk(returns: Sequence[float], per_year: float, convention: Convention) -> S
     """
     sample = convention == "sample"
     scale = math.sqrt(per_year)
-    average = mean(returns)
-    spread = _deviation(returns, ddof=1 if sample else 0)
-    losses = [min(r, 0.0) for r in returns]
-    downside = _root_mean_square(losses) if sample else _deviation([r for r in losses if r < 0])
-    floor = max(_NO_SPREAD * max((abs(r) for r in returns), default=0.0), _ROUNDING)
+    average = returns.all.mean
+    spread = returns.all.deviation(ddof=1 if sample else 0)
+    downside = returns.losses.root_mean_square() if sample else returns.negative.deviation()
+    floor = max(_NO_SPREAD * returns.largest, _ROUNDING)
     return {
         "volatility": spread * scale,
         "sharpe_ratio": average / spread * scale if spread > floor else 0.0,
         "sortino_ratio": average / downside * scale if downside > floor else 0.0,
     }
-
-
-def _deviation(values: Sequence[float], ddof: int = 0) -> float:
-    if len(values) <= ddof:
-        return 0.0
-    centre = mean(values)
-    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - ddof))
-
-
-def _root_mean_square(values: Sequence[float]) -> float:
-    return math.sqrt(mean([v * v for v in values]))
 
 
 def annual_growth(total: float, years: float) -> float | None:
@@ -180,47 +172,34 @@ def annual_growth(total: float, years: float) -> float | None:
         return None
 
 
-def deepest_drawdown(equity: Sequence[float]) -> tuple[float, int | None, int | None, int | None]:
-    """The largest fall from a peak as a positive fraction of it; the points of its peak, trough and recovery.
-
-    The recovery is the first point after it at the height of the peak, None if there is none; without a fall all
-    three are None. Of several equally deep falls it is the first.
-    """
-    peaks = list(accumulate(equity, max))
-    falls = [1.0 - value / peak if peak > 0 else 0.0 for value, peak in zip(equity, peaks, strict=True)]
-    depth = max(falls, default=0.0)
-    if depth <= 0:
-        return 0.0, None, None, None
-    trough = falls.index(depth)
-    height = peaks[trough]
-    peak = next(i for i in range(trough - 1, -1, -1) if equity[i] == height)
-    recovery = next((i for i in range(trough + 1, len(equity)) if equity[i] >= height), None)
-    return depth, peak, trough, recovery
-
-
 def points_per_year(ts: Sequence[int]) -> float:
+    """As `frequency`, of all times (ns UTC, ascending) at once."""
+    calendar = Calendar()
+    if len(ts):
+        calendar.add(np.array(ts, dtype=np.int64))
+    return frequency(calendar)
+
+
+def frequency(calendar: Calendar) -> float:
     """How many points a year has at the curve's own frequency.
 
     252 for daily points, 365 if there are Saturdays among them; 52, 26, 12, 4 and 1 for longer spacings; several points
     a day count as often as there are on an average day. 252 for fewer than two days.
     """
-    days = Counter((t - 1) // _NS_PER_DAY for t in ts)  # midnight is the end of a day: Friday's bar may close on it
-    spacings = Counter(after - before for before, after in pairwise(sorted(days)))
+    days = sorted(calendar.days)
+    spacings = Counter(after - before for before, after in pairwise(days))
     spacing = min(spacings, key=lambda s: (-spacings[s], s), default=1)
-    per_day = (1 + len([1 for before, after in pairwise(ts) if after != before])) / len(days) if days else 1.0
+    per_day = (1 + calendar.changes) / len(days) if days else 1.0
     yearly = next((count for longest, count in _PER_YEAR_BY_SPACING if spacing <= longest), 1.0)
     if yearly == 252.0 and any((day + _THURSDAY) % 7 == _SATURDAY for day in days):
         yearly = 365.0
     return yearly * per_day if per_day >= 1.5 else yearly
 
 
-def _date(ts: Sequence[int], point: int | None) -> str | None:
-    if point is None or not ts:
-        return None
-    return (_EPOCH + dt.timedelta(microseconds=ts[point] // 1000)).isoformat()
+def _date(ts: int | None) -> str | None:
+    return None if ts is None else (_EPOCH + dt.timedelta(microseconds=ts // 1000)).isoformat()
 
 
-def _days(ts: Sequence[int], peak: int | None, recovery: int | None) -> float:
-    if peak is None or not ts:
-        return 0.0
-    return (ts[-1 if recovery is None else recovery] - ts[peak]) / _NS_PER_DAY
+def _days(fall: Drawdown, last: int | None) -> float:
+    end = last if fall.recovery is None else fall.recovery
+    return 0.0 if fall.peak is None or end is None else (end - fall.peak) / _NS_PER_DAY

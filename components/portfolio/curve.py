@@ -1,17 +1,18 @@
-"""The equity curve in memory: 40 bytes a point, and almost no work while nothing is held."""
+"""The equity curve, 40 bytes a point until it is published, and almost no work while nothing is held."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from schemas import EquityCurve
+from schemas.base import pack_column
 
-_BLOCK = 4096
+BLOCK = 4096
 
 
 class Curve:
-    """Columns of equity, cash, gross and net exposure, one entry a time.
+    """Columns of equity, cash, gross and net exposure, one entry a time (ns UTC), of what is not published yet.
 
     While nothing is held every value stays what it is. So a flat account only appends to `times`, and `hold` fills the
     columns up with the unchanging values once that is over.
@@ -32,6 +33,14 @@ class Curve:
         self.exposure.append(gross)
         self.net_exposure.append(net)
 
+    def add_many(self, times: Iterable[int], cash: float, values: Sequence[float]) -> None:
+        """Points of an account that holds one position, with its signed market values."""
+        self.times.extend(times)
+        self.equity.extend([cash + value for value in values])
+        self.cash.extend(array("d", [cash]) * len(values))
+        self.exposure.extend(map(abs, values))
+        self.net_exposure.extend(values)
+
     def hold(self, cash: float) -> None:
         """Give all times without values those of an account that holds nothing but `cash`."""
         missing = len(self.times) - len(self.equity)
@@ -41,9 +50,10 @@ class Curve:
             self.exposure.extend(array("d", [0.0]) * missing)
             self.net_exposure.extend(array("d", [0.0]) * missing)
 
-    def blocks(self) -> Iterator[EquityCurve]:
-        """The whole curve, in blocks of at most 4,096 points."""
-        columns = (self.equity, self.cash, self.exposure, self.net_exposure)
-        for start in range(0, len(self.times), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            yield EquityCurve(tuple(self.times[part]), *(tuple(column[part]) for column in columns))
+    def take_blocks(self, least: int = BLOCK) -> Iterator[EquityCurve]:
+        """Take the points in blocks of 4,096 as long as there are at least `least`; every time has its values."""
+        columns = (self.times, self.equity, self.cash, self.exposure, self.net_exposure)
+        while len(self.times) >= least:
+            yield EquityCurve(*(pack_column(column[:BLOCK]) for column in columns))
+            for column in columns:
+                del column[:BLOCK]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, cast
 
 from pydantic import Field
 
@@ -15,9 +16,11 @@ from components.portfolio.curve import Curve
 from schemas import (
     AccountReport,
     Bar,
+    Checkpoint,
     ClosedTrade,
     EquityCurve,
     Fill,
+    Message,
     PositionUpdate,
     Quote,
     ReportRequested,
@@ -69,6 +72,16 @@ class Portfolio(Component):
             self._move_on(bar.ts)
         self.marks[bar.symbol] = bar.close
 
+    def on_block(self, messages: Sequence[Message]) -> None:
+        """As the handlers, one message after another; many bars at once where that is the same."""
+        handler = getattr(self, self._handler_names[type(messages[0])])
+        handler(messages[0])
+        rest = messages[1:]
+        if type(messages[0]) is Bar and self._took_bars(cast("Sequence[Bar]", rest)):
+            return
+        for message in rest:
+            handler(message)
+
     @handles(Quote)
     def on_quote(self, quote: Quote) -> None:
         """Value the symbol at the middle of a two-sided quote."""
@@ -99,14 +112,42 @@ class Portfolio(Component):
             self._trades += 1
             self.emit(_closed_trade(f"{self.name}-{self._trades}", trip, ledger.currency))
 
+    @handles(Checkpoint)
+    def on_checkpoint(self, _checkpoint: Checkpoint) -> None:
+        """Publish the full blocks of the equity curve, so that it takes no more room however long the run."""
+        self.curve.hold(self.account.main.cash)
+        for block in self.curve.take_blocks():
+            self.emit(block)
+
     @handles(ReportRequested)
     def on_report_requested(self, request: ReportRequested) -> None:
-        """Publish the whole equity curve, then the totals."""
+        """Publish the rest of the equity curve, then the totals."""
         self._take_point()
         self.curve.hold(self.account.main.cash)
-        for block in self.curve.blocks():
+        for block in self.curve.take_blocks(least=1):
             self.emit(block)
         self.emit(self._report(request.ts))
+
+    def _took_bars(self, bars: Sequence[Bar]) -> bool:
+        """Take bars at once if that is the same as one by one: while nothing is held, or only their symbol."""
+        if self._interval:
+            return False
+        if not self._held:
+            stamps = dict.fromkeys([self._ts, *[bar.ts for bar in bars]])
+            self._ts = next(reversed(stamps))
+            del stamps[self._ts]
+            self.curve.times.extend(stamps)
+            self.marks.update({bar.symbol: bar.close for bar in bars})
+            return True
+        times = [self._ts, *[bar.ts for bar in bars]]
+        if {bar.symbol for bar in bars} != self._held.keys() or len(self._held) > 1 or len(set(times)) < len(times):
+            return not bars
+        (position,), cash = self._held.values(), self.account.main.cash
+        prices = [self.marks[position.symbol], *[bar.close for bar in bars]]
+        self._ts, self.marks[position.symbol] = times.pop(), prices.pop()
+        self.curve.hold(cash)
+        self.curve.add_many(times, cash, [position.quantity * price * position.point_value for price in prices])
+        return True
 
     def _move_on(self, ts: int) -> None:
         if self._interval and ts // self._interval == self._ts // self._interval:

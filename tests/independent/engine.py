@@ -28,6 +28,7 @@ from schemas import (
     Signal,
     TimeInForce,
 )
+from schemas.codec import to_builtins
 from tests.independent.bars import Row
 from tests.independent.outcome import CANCELLED, EXPIRED, FILLED, WORKING, Costs, Execution, Outcome, Point
 from tests.independent.rules import RULES, Cancel, Kind, Ticket
@@ -132,7 +133,8 @@ def _outcome(messages: Iterator[Message]) -> Outcome:
         elif isinstance(message, OrderStatus):
             outcome.states[message.order_id] = message.state
         elif isinstance(message, EquityCurve):
-            outcome.curve += map(Point, map(_day, message.ts), message.cash, message.equity)
+            columns = to_builtins(message)
+            outcome.curve += map(Point, map(_day, columns["ts"]), columns["cash"], columns["equity"])
     outcome.states = {name: _STATES[state] for name, state in outcome.states.items()}
     return outcome
 

@@ -27,7 +27,13 @@ def any_message(nan: bool = False) -> st.SearchStrategy[Message]:
 
 
 def _values(hint: Any, nan: bool) -> st.SearchStrategy[Any]:
-    simple = {int: INT64, str: st.text(max_size=8), bool: st.booleans(), types.NoneType: st.none()}
+    simple = {
+        int: INT64,
+        str: st.text(max_size=8),
+        bool: st.booleans(),
+        bytes: st.binary(max_size=3).map(lambda part: part * 8),  # whole values of a column
+        types.NoneType: st.none(),
+    }
     if hint in simple:
         return simple[hint]
     if hint is float:

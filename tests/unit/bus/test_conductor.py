@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.conductor import MAX_ROUNDS, Conductor, merged
+from bus.conductor import CHECKPOINT_EVERY, MAX_ROUNDS, Conductor, between_checkpoints, merged
 from bus.errors import ProtocolError
 from bus.local import LocalBus
 from bus.runtime.component import Component, handles
@@ -184,3 +184,12 @@ def test_a_stream_cannot_be_asked_for_when_the_data_flow_already(tmp_path: Path)
 
     with pytest.raises(ProtocolError, match="StartStream for 'bars' came after the streams had begun"):
         Run([Bars("bars"), Late("coordinator")], tmp_path).over("local")
+
+
+@given(st.lists(st.integers(1, 9_000), max_size=8))
+def test_blocks_are_cut_at_checkpoints_whatever_their_size(sizes):
+    numbers = iter(range(sum(sizes)))
+    parts = list(between_checkpoints((1, list(itertools.islice(numbers, size))) for size in sizes))
+    ends = set(itertools.accumulate(len(block) for _, block in parts))
+    assert [n for _, block in parts for n in block] == list(range(sum(sizes)))
+    assert set(range(CHECKPOINT_EVERY, sum(sizes) + 1, CHECKPOINT_EVERY)) <= ends

@@ -6,19 +6,21 @@ import datetime as dt
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.coordinator.curve import CurveAnalysis, Drawdown, Returns
 from components.coordinator.statistics import (
     TradeFigures,
     account_analysis,
     annual_growth,
-    deepest_drawdown,
+    curve_statistics,
     equity_analysis,
     figures_of,
+    frequency,
     points_per_year,
-    returns_of,
     trade_analysis,
 )
 from schemas import AccountReport, ClosedTrade, Direction
@@ -144,9 +146,18 @@ def test_no_curve_gives_nan_or_infinity(convention, equity, spacing):
     assert all(v is None or isinstance(v, str) or (type(v) is float and math.isfinite(v)) for v in analysed.values())
 
 
+def a_drawdown(equity, *cuts):
+    """Depth and, as indices, peak, trough and recovery of a curve that comes in blocks."""
+    fall, values = Drawdown(), np.array(equity)
+    for block in np.split(np.arange(len(equity)), sorted(cuts)):
+        if len(block):
+            fall.add(block, values[block])
+    return fall.depth, fall.peak, fall.trough, fall.recovery
+
+
 @given(st.lists(st.floats(1.0, 1e6), min_size=2, max_size=50))
 def test_a_drawdown_is_the_largest_fall_between_two_points(equity):
-    depth, peak, trough, recovery = deepest_drawdown(equity)
+    depth, peak, trough, recovery = a_drawdown(equity)
     falls = [1 - low / high for n, high in enumerate(equity) for low in equity[n:]]
     assert depth == max(falls)
     if depth > 0:
@@ -160,7 +171,28 @@ def test_a_drawdown_that_is_not_recovered_lasts_until_the_end():
 
 
 def test_returns_end_where_the_account_is_ruined():
-    assert returns_of([100.0, 50.0, -10.0, 20.0]) == [-0.5, pytest.approx(-1.2)]
+    returns = Returns()
+    for block in ([100.0, 50.0], [-10.0, 20.0], [30.0]):
+        returns.add(np.array(block))
+    assert (returns.all.count, returns.all.mean) == (2, pytest.approx(-0.85))
+
+
+@given(st.data())
+def test_a_curve_in_blocks_is_the_curve_in_one(data):
+    equity = data.draw(st.lists(st.sampled_from([0.0, 90.0, 100.0, 110.0, 111.5, -3.0]), min_size=1, max_size=20))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(equity)))))
+    ts = np.cumsum(data.draw(st.lists(st.integers(0, 10**14), min_size=len(equity), max_size=len(equity))))
+    whole, parts = CurveAnalysis(), CurveAnalysis()
+    values, exposure = np.array(equity), np.abs(np.array(equity)) / 2
+    whole.add(ts, values, exposure)
+    for block in np.split(np.arange(len(equity)), cuts):
+        parts.add(ts[block], values[block], exposure[block])
+    assert a_drawdown(equity) == a_drawdown(equity, *cuts)
+    for convention in ("specification", "sample"):
+        one, many = (curve_statistics(a, frequency(a.calendar), convention) for a in (whole, parts))
+        assert many == {
+            k: v if v is None or isinstance(v, str) else pytest.approx(v, abs=1e-12) for k, v in one.items()
+        }
 
 
 @pytest.mark.parametrize(
@@ -251,15 +283,15 @@ def a_report(**values):
 
 
 def test_turnover_is_in_multiples_of_the_mean_equity():
-    assert account_analysis(a_report(), [100.0, 200.0])["turnover"] == 3.0
+    assert account_analysis(a_report(), 150.0)["turnover"] == 3.0
 
 
-@pytest.mark.parametrize("equity", [[], [-5.0]])
-def test_without_equity_there_is_no_turnover(equity):
-    assert account_analysis(a_report(), equity)["turnover"] is None
+@pytest.mark.parametrize("average", [0.0, -5.0])
+def test_without_equity_there_is_no_turnover(average):
+    assert account_analysis(a_report(), average)["turnover"] is None
 
 
 def test_every_statistic_is_documented():
     text = (Path(__file__).parents[3] / "docs" / "statistics.md").read_text(encoding="utf-8")
-    keys = KEYS | set(trade_analysis([])) | set(account_analysis(a_report(), []))
+    keys = KEYS | set(trade_analysis([])) | set(account_analysis(a_report(), 0.0))
     assert not [key for key in sorted(keys) if f"`{key}`" not in text]

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+from array import array
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
-from deploy.tables import write_tables
+from deploy import tables
+from deploy.tables import equity_rows, equity_table, read_columns, write_trades
 from schemas import ClosedTrade, Direction, EquityCurve
+from schemas.base import pack_column
 from tests.support.builders import DAY_NS, T0
 from tests.support.launching import ROOT, launch_json
 
 TRADE = ClosedTrade("p-1", "AAPL", Direction.BUY, 10.0, T0, 100.0, T0 + DAY_NS, 101.0, 10.0, 0.0)
-CURVE = [
-    EquityCurve((T0,), (100.0,), (100.0,), (0.0,), (0.0,)),
-    EquityCurve((T0 + DAY_NS,), (110.0,), (90.0,), (20.0,), (20.0,)),
-]
+
+
+def a_block(ts: int, equity: float) -> EquityCurve:
+    floats = (pack_column(array("d", [value])) for value in (equity, equity, 0.0, 0.0))
+    return EquityCurve(pack_column(array("q", [ts])), *floats)
+
+
+CURVE = [a_block(T0, 100.0), a_block(T0 + DAY_NS, 110.0)]
+
+
+def write_equity(folder: Path, blocks: list[EquityCurve]) -> str:
+    table = equity_table(folder)
+    for block in blocks:
+        table.add(equity_rows(block))
+    return table.close()
 
 
 def test_tables_are_parquet_with_times_in_utc(tmp_path: Path):
-    assert write_tables(tmp_path, [TRADE], CURVE) == ["trades.parquet", "equity.parquet"]
+    assert write_trades(tmp_path, [TRADE]) == "trades.parquet"
+    assert write_equity(tmp_path, CURVE) == "equity.parquet"
     (trade,) = pyarrow.parquet.read_table(tmp_path / "trades.parquet").to_pylist()
     assert trade["entry_ts"].isoformat() == "2020-01-02T00:00:00+00:00"
     assert (trade["direction"], trade["realised_pnl"]) == ("BUY", 10.0)
@@ -30,19 +45,50 @@ def test_tables_are_parquet_with_times_in_utc(tmp_path: Path):
     assert equity.column("equity").to_pylist() == [100.0, 110.0]
 
 
+def schemas_in(folder: Path) -> list[pyarrow.Schema]:
+    return [pyarrow.parquet.read_schema(folder / f"{name}.parquet") for name in ("trades", "equity")]
+
+
 def test_an_empty_table_has_the_same_columns_and_types(tmp_path: Path):
-    write_tables(tmp_path, [TRADE], CURVE)
-    full = [pyarrow.parquet.read_schema(tmp_path / f"{name}.parquet") for name in ("trades", "equity")]
-    write_tables(tmp_path, [], [])
-    assert [pyarrow.parquet.read_schema(tmp_path / f"{name}.parquet") for name in ("trades", "equity")] == full
+    write_trades(tmp_path, [TRADE])
+    write_equity(tmp_path, CURVE)
+    full = schemas_in(tmp_path)
+    write_trades(tmp_path, [])
+    write_equity(tmp_path, [])
+    assert schemas_in(tmp_path) == full
 
 
 def test_without_pyarrow_tables_are_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert write_tables(tmp_path, [TRADE], CURVE) == ["trades.csv", "equity.csv"]
+    assert write_trades(tmp_path, [TRADE]) == "trades.csv"
     with (tmp_path / "trades.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["symbol"], row["entry_ts"], row["exit_price"]) == ("AAPL", str(T0), "101.0")
+
+
+@pytest.mark.parametrize("blocks", [CURVE, []], ids=["two points", "no point"])
+def test_a_table_of_either_kind_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks):
+    parquet = read_columns(tmp_path / write_equity(tmp_path, blocks))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert read_columns(tmp_path / write_equity(tmp_path, blocks)) == parquet
+    assert parquet["ts"] == [T0, T0 + DAY_NS][: len(blocks)]
+    assert parquet["equity"] == [100.0, 110.0][: len(blocks)]
+
+
+def test_a_long_table_is_written_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 2)
+    name = write_equity(tmp_path, [a_block(T0 + n, float(n)) for n in range(5)])
+    assert pyarrow.parquet.ParquetFile(tmp_path / name).num_row_groups == 3
+    assert read_columns(tmp_path / name)["equity"] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_table_that_is_abandoned_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tables, "_ROWS_AT_ONCE", 1)
+    table = equity_table(tmp_path)
+    table.add(equity_rows(CURVE[0]))
+    assert [path.name for path in tmp_path.iterdir()] == ["equity.tmp"]
+    table.abandon()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_leaves_tables_that_agree_with_its_results(tmp_path: Path):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bus.runtime.settings import Instrument, RunContext, RunSettings
@@ -10,14 +14,17 @@ from components.portfolio import Portfolio
 from schemas import (
     AccountReport,
     Bar,
+    Checkpoint,
     ClosedTrade,
     Direction,
     EquityCurve,
+    Fill,
     PositionUpdate,
     Quote,
     ReportRequested,
     Trade,
 )
+from schemas.codec import to_builtins
 from tests.support.bench import Bench
 from tests.support.builders import DAY_NS, T0, a_bar, a_fill
 
@@ -31,9 +38,12 @@ def bench(run=None, **parameters):
 def reported(b):
     said = b.publish(ReportRequested(T0))
     [report] = b.of(AccountReport, said)
-    curve = b.of(EquityCurve, said)
-    points = [point for block in curve for point in zip(block.ts, block.equity, block.cash, strict=True)]
-    return report, points
+    return report, [(ts, equity, cash) for ts, equity, cash, *_ in points_of(b.of(EquityCurve, said))]
+
+
+def points_of(blocks):
+    """Tuples of ts, equity, cash, exposure, net exposure."""
+    return [point for block in blocks for point in zip(*to_builtins(block).values(), strict=True)]
 
 
 def day(n):
@@ -93,8 +103,8 @@ def test_exposure_is_gross_and_net():
     b = bench()
     b.publish(a_bar(0, c=100), a_bar(0, symbol="MSFT", c=50))
     b.publish(a_fill("1", quantity=10.0), a_fill("2", symbol="MSFT", direction=SELL, quantity=30.0, price=50.0))
-    [block] = b.of(EquityCurve, b.publish(ReportRequested(T0)))
-    assert (block.exposure, block.net_exposure) == ((2_500.0,), (-500.0,))
+    [(*_, gross, net)] = points_of(b.of(EquityCurve, b.publish(ReportRequested(T0))))
+    assert (gross, net) == (2_500.0, -500.0)
 
 
 def test_a_quote_values_what_is_held_only_with_both_sides():
@@ -110,9 +120,54 @@ def test_a_long_curve_comes_in_blocks():
     b = bench()
     b.publish(*(a_bar(ts=T0 + n) for n in range(10_000)))
     blocks = b.of(EquityCurve, b.publish(ReportRequested(T0)))
-    assert [len(block.ts) for block in blocks] == [4096, 4096, 1808]
-    assert {len(set(map(len, (k.ts, k.equity, k.cash, k.exposure, k.net_exposure)))) for k in blocks} == {1}
-    assert [ts for block in blocks for ts in block.ts] == [T0 + n for n in range(10_000)]
+    assert [len(points_of([block])) for block in blocks] == [4096, 4096, 1808]
+    assert [ts for ts, *_ in points_of(blocks)] == [T0 + n for n in range(10_000)]
+
+
+def test_at_a_checkpoint_the_full_blocks_are_published_and_forgotten():
+    b = bench()
+    bars = [a_bar(ts=T0 + n) for n in range(10_000)]
+    b.publish(*bars[:8_000])
+    first = b.of(EquityCurve, b.publish(Checkpoint(8_000)))
+    assert [len(points_of([block])) for block in first] == [4096]
+    b.publish(*bars[8_000:])
+    rest = b.of(EquityCurve, b.publish(ReportRequested(T0)))
+    assert [ts for ts, *_ in points_of([*first, *rest])] == [T0 + n for n in range(10_000)]
+
+
+@given(st.data())
+def test_many_messages_at_once_are_as_one_after_another(data):
+    steps = data.draw(
+        st.lists(st.sampled_from(["bar", "same", "msft", "quote", "buy", "sell", "buy msft"]), max_size=20)
+    )
+    once, singly = bench(), bench()
+    block, ts = [], T0
+
+    def hand_over():
+        for message_type, group in groupby(block, type):
+            messages = list(group)
+            if message_type is Fill:
+                once.publish(*messages)
+            else:
+                once.components[0].on_block(messages)
+        singly.publish(*block)
+        block.clear()
+
+    for n, step in enumerate(steps):
+        ts += 0 if step in ("same", "msft") else DAY_NS
+        price = 100.0 + n
+        symbol = "MSFT" if "msft" in step else "AAPL"
+        if "buy" in step or step == "sell":
+            hand_over()
+            direction = SELL if step == "sell" else Direction.BUY
+            block.append(a_fill(f"f{n}", symbol=symbol, direction=direction, quantity=3.0, price=price, ts=ts))
+            hand_over()
+        else:
+            quote = Quote(ts, symbol, price, 1.0, price + 1, 1.0)
+            block.append(quote if step == "quote" else a_bar(ts=ts, symbol=symbol, c=price))
+    hand_over()
+    assert reported(once) == reported(singly)
+    assert once.components[0].marks == singly.components[0].marks
 
 
 def test_the_report_adds_up():

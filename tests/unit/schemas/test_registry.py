@@ -26,6 +26,7 @@ FIRST_PUBLISHED = """
 9 ComponentFailed: component error traceback
 10 Halt: reason
 11 StreamEnding: source ts
+15 Checkpoint: count
 20 Bar: ts symbol open high low close volume
 21 Quote: ts symbol bid bid_quantity ask ask_quantity
 22 Trade: ts symbol price quantity
@@ -46,10 +47,10 @@ FIRST_PUBLISHED = """
 61 PositionUpdate: ts symbol quantity average_price realised_pnl cash fees currency
 62 ClosedTrade: trade_id symbol direction quantity entry_ts entry_price exit_ts exit_price realised_pnl fees
    slippage_cost entry_fill_id exit_fill_id currency
-63 EquityCurve: ts equity cash exposure net_exposure
 64 AccountReport: ts initial_cash final_cash final_equity realised_pnl unrealised_pnl fees slippage_cost
    traded_value fills open_positions other_equity
 65 AmbiguityReport: ts broker bars orders better worse
+66 EquityCurve: ts equity cash exposure net_exposure
 70 SetTimer: timer_id ts
 71 CancelTimer: timer_id
 72 TimerFired: component timer_id ts
