@@ -43,6 +43,10 @@ Progress = Callable[[int, int], None]
 raise to end the run: at that point everything published is settled and in the log."""
 
 
+Recorded = Callable[[], Iterator[tuple[str, int, Message]]]
+"""Messages from outside that were recorded: name of the source, time of the record (ns UTC), message; in order."""
+
+
 class Bus(Protocol):
     """What the conductor needs of a transport."""
 
@@ -74,12 +78,13 @@ class Bus(Protocol):
 
 @dataclass
 class Conductor:
-    """Takes a run from its first record to its last."""
+    """Takes a run from its first record to its last. `recorded`, where given, stands for the sources' own streams."""
 
     bus: Bus
     wiring: Wiring
     run_started: RunStarted
     progress: Progress | None = None
+    recorded: Recorded | None = None
     _started: list[str] = field(default_factory=list)
     _streaming: bool = False
     _ts: int = 0
@@ -97,7 +102,7 @@ class Conductor:
         self.bus.tap(RunCompleted, self._completed.append)
         self.bus.declare(self.wiring.declarations())
         self.bus.publish(HUB, 0, self.run_started)
-        last_ts = self._stream()
+        last_ts = self._stream() if self.recorded is None else self._stream_recorded(self.recorded())
         for round_number in range(1, MAX_ROUNDS + 1):
             self.bus.publish(HUB, last_ts, Drained(round_number))
             if self._completed:
@@ -129,14 +134,35 @@ class Conductor:
             self.bus.publish(source, last_ts, EndOfStream(name, sent[source]))
         return last_ts
 
+    def _stream_recorded(self, messages: Iterator[tuple[str, int, Message]]) -> int:
+        """Publish what was recorded, each at its recorded time; and the end of streams that were broken off."""
+        ids = self._source_ids()
+        sent = dict.fromkeys(ids, 0)
+        open_streams, last_ts = set(ids), 0
+        for total, (name, ts, message) in enumerate(messages, 1):
+            self._fire_timers(ts)
+            self.bus.publish(ids[name], ts, message)
+            self._ts = last_ts = ts
+            sent[name] += 1
+            if isinstance(message, EndOfStream):
+                open_streams.discard(name)
+            if self.progress is not None and total % _BLOCK == 0:
+                self.progress(total, 0)
+        for name in sorted(open_streams & set(self._started)):
+            self.bus.publish(ids[name], last_ts, EndOfStream(name, sent[name]))
+        return last_ts
+
+    def _fire_timers(self, before: int) -> None:
+        for fired in self.bus.timers.due(before):
+            # One that was set for a time which had passed already fires late, never back in time.
+            self._ts = max(self._ts, fired.ts)
+            self.bus.publish(HUB, self._ts, fired)
+
     def _feed_with_timers(self, source: int, block: list[Message]) -> None:
         """Publish messages one by one, and before each the timers that are due before it."""
         for message in block:
             ts: int = message.ts  # type: ignore[attr-defined]
-            for fired in self.bus.timers.due(ts):
-                # One that was set for a time which had passed already fires late, never back in time.
-                self._ts = max(self._ts, fired.ts)
-                self.bus.publish(HUB, self._ts, fired)
+            self._fire_timers(ts)
             self._ts = ts
             self.bus.feed(source, [message])
 
@@ -148,10 +174,12 @@ class Conductor:
             )
         self._started.append(message.source)
 
+    def _source_ids(self) -> dict[str, int]:
+        members = self.wiring.members
+        return {m.component.name: m.source_id for m in members if m.component.component_type == "data_handler"}
+
     def _started_sources(self) -> dict[int, str]:
-        ids = {
-            m.component.name: m.source_id for m in self.wiring.members if m.component.component_type == "data_handler"
-        }
+        ids = self._source_ids()
         unknown = [name for name in self._started if name not in ids]
         if unknown:
             raise ProtocolError(f"StartStream names {unknown[0]!r}; the data sources of this run are {sorted(ids)}")

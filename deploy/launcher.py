@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from bus.conductor import Bus, Conductor, Progress
+from bus.conductor import Bus, Conductor, Progress, Recorded
 from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED, AdmfError, ComponentError, ConfigError, LogError, StopNow
 from bus.local import LocalBus
 from bus.log import DigestLog, Log, LogWriter
@@ -80,18 +80,22 @@ class RunResult:
         }
 
 
-def launch(plan: Plan, progress: Progress | None = None, stop: StopRequest | None = None) -> RunResult:
+def launch(
+    plan: Plan, progress: Progress | None = None, stop: StopRequest | None = None, recorded: Recorded | None = None
+) -> RunResult:
     """Run the plan to its end and return what it gave; a failure is in the result, with its exit code.
+
+    `recorded`, where given, is taken instead of what the plan's data sources would send.
 
     Raises:
         ConfigError: the run folder cannot be made, or the mode is REPLAY.
     """
-    if plan.mode is ExecutionMode.REPLAY:
+    if plan.mode is ExecutionMode.REPLAY and recorded is None:
         raise ConfigError(
             "execution.mode: REPLAY has no data of its own to run; replay a captured run with admf replay LOG"
         )
     folder = make_run_folder(plan)
-    run = _Run(plan, folder, progress, stop or StopRequest(), equity_table(folder.path))
+    run = _Run(plan, folder, progress, stop or StopRequest(), equity_table(folder.path), recorded)
     with run.stop.listening():
         result = run.execute()
         try:
@@ -128,6 +132,7 @@ class _Run:
     progress: Progress | None
     stop: StopRequest
     equity: Table
+    recorded: Recorded | None = None
 
     def execute(self) -> RunResult:
         plan = self.plan
@@ -155,7 +160,7 @@ class _Run:
         return result
 
     def _conduct(self, bus: LocalBus | WaveBus, result: RunResult) -> None:
-        conductor = Conductor(bus, self.plan.wiring, _run_started(self.plan), self._on_progress)
+        conductor = Conductor(bus, self.plan.wiring, _run_started(self.plan), self._on_progress, self.recorded)
         bus.tap(ClosedTrade, result.trades.append)
         bus.tap(EquityCurve, lambda block: self.equity.add(equity_rows(block)))
         completed: RunCompleted = conductor.run()

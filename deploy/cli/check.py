@@ -17,7 +17,7 @@ from deploy.cli.options import as_placement, topology_options
 from deploy.plan import Entry, Plan, make_plan
 from schemas import Message
 
-_WIDTH_WHEN_PIPED = 240
+WIDTH_WHEN_PIPED = 240
 
 
 @click.command("check")
@@ -29,7 +29,7 @@ def command(config: Path, settings: tuple[str, ...], placement: str | None) -> N
     """
     plan = make_plan(config, settings, as_placement(placement))
     # Piped, rich would cut lines at 80 columns; a plan must be whole wherever it goes.
-    width = None if sys.stdout.isatty() else _WIDTH_WHEN_PIPED
+    width = None if sys.stdout.isatty() else WIDTH_WHEN_PIPED
     Console(width=width, highlight=False).print(plan_tree(plan))
 
 

@@ -9,15 +9,20 @@ import click
 
 from bus.replay import Kind
 from bus.runtime.modes import ThreadModel
+from deploy.cli.consequences import print_consequences
 from deploy.cli.launch import leave, standard_output_to_error
 from deploy.cli.log import as_json_text, line_of
 from deploy.cli.options import as_placement
+from deploy.launcher import launch
 from deploy.plan import Placement
-from deploy.replay.capture import open_capture
+from deploy.replay.capture import Capture, open_capture
+from deploy.replay.consequences import compare_outcomes, outcome_of
+from deploy.replay.counterfactual import plan_counterfactual, recorded_data, replaced
 from deploy.replay.planning import plan_replay
 from deploy.replay.reexecution import Divergence, ReplayResult, reexecute
 from deploy.stopping import StopRequest
 
+_PATH = click.Path(path_type=Path)
 _WHAT = {
     Kind.DIFFERENT: "published something else than the log holds",
     Kind.MISSING: "did not publish what the log holds",
@@ -27,27 +32,42 @@ _WHAT = {
 
 
 @click.command("replay")
-@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("log", type=_PATH)
 @click.option(
     "--component", "components", multiple=True, metavar="NAME", help="Re-execute only this component. Repeatable."
 )
 @click.option("--placement", type=click.Choice([p.value for p in Placement]), help="Where the components run.")
-@click.option(
-    "--thread-model",
-    type=click.Choice([m.value for m in ThreadModel]),
-    help="Of mode REPLAY; SINGLE_THREADED by default.",
-)
+@click.option("--thread-model", type=click.Choice([m.value for m in ThreadModel]), help="Of mode REPLAY.")
+@click.option("--with", "config", type=_PATH, metavar="CONFIG", help="What if: replace the components in CONFIG.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What if: replace a value. Repeatable.")
+@click.option("--run-dir", type=_PATH, help="What if: where its run folder is made.")
+@click.option("--all", "all_orders", is_flag=True, help="What if: show every order that came out otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on standard output.")
-def command(
-    log: Path, components: tuple[str, ...], placement: str | None, thread_model: str | None, as_json: bool
-) -> None:
+def command(log: Path, as_json: bool, **options: Any) -> None:
     """Run the captured run LOG again and compare every output with the record.
 
     LOG is a run folder, a log folder, or one segment file. What came from outside (market data, a live broker) is taken
     from the log, everything else is re-executed from the configuration that travels with it. Exit code 3 at the first
     difference, which is shown with both messages and their causes.
+
+    With --with or --set a part is replaced, the recorded market data go through the changed topology, and the
+    consequences are reported order by order and in P&L; the new run has a run folder of its own.
     """
     capture = open_capture(log)
+    what_if = options["config"] is not None or options["settings"]
+    if what_if and (options["components"] or options["thread_model"]):
+        raise click.UsageError("--component and --thread-model do not go with --with and --set")
+    leave(_what_if(capture, as_json, **options) if what_if else _compare(capture, as_json, **options))
+
+
+def _compare(
+    capture: Capture,
+    as_json: bool,
+    components: tuple[str, ...],
+    placement: str | None,
+    thread_model: str | None,
+    **_: Any,
+) -> int:
     model = None if thread_model is None else ThreadModel(thread_model)
     plan = plan_replay(capture, components, as_placement(placement), model)
     stop = StopRequest()
@@ -57,7 +77,32 @@ def command(
         click.echo(as_json_text(result.document()))
     else:
         _print(result)
-    leave(result.exit_code)
+    return result.exit_code
+
+
+def _what_if(
+    capture: Capture,
+    as_json: bool,
+    config: Path | None,
+    settings: tuple[str, ...],
+    run_dir: Path | None,
+    placement: str | None,
+    all_orders: bool,
+    **_: Any,
+) -> int:
+    plan = plan_counterfactual(capture, config, settings, run_dir, as_placement(placement))
+    with standard_output_to_error():
+        result = launch(plan, None, StopRequest(), recorded_data(capture))
+    if result.error:
+        click.echo(f"{result.status.capitalize()}: {result.error}\nRun folder: {result.run_dir}", err=True)
+        return result.exit_code
+    consequences = compare_outcomes(outcome_of(capture.path), outcome_of(Path(result.run_dir)))
+    changed = replaced(capture, plan)
+    if as_json:
+        click.echo(as_json_text({"replaced": changed, **consequences.document()}))
+    else:
+        print_consequences(consequences, changed, all_orders)
+    return 0
 
 
 def _print(result: ReplayResult) -> None:

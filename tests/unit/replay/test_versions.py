@@ -1,4 +1,4 @@
-"""Logs of other versions: replayed where messages gained or lost fields at their end, refused with every reason otherwise."""
+"""Logs of other versions: replayed where messages gained or lost fields at their end, else refused with the reason."""
 
 from __future__ import annotations
 
