@@ -1,4 +1,8 @@
-"""The option `--seed N`: the one seed for the tests that draw their faults at random, to see a failure again."""
+"""Options of the suite.
+
+`--seed N`: the one seed for the tests that draw their faults at random, to see a failure again.
+`--update-golden`: golden captures are written anew from what the code does now; look at the difference before you commit.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ SEEDS = range(3)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="the only seed for tests with random faults")
+    parser.addoption("--update-golden", action="store_true", help="write the golden captures anew")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -20,18 +20,22 @@ from schemas.codec import decode
 from schemas.registry import MESSAGE_TYPES, field_types, fields
 
 
-def check_schema(capture: Capture) -> list[str]:
+def check_schema(capture: Capture, executed: Collection[str]) -> list[str]:
     """What the user should know of the difference between the log's schema and ours, in sentences.
 
     Raises:
         LogError: the log's messages mean something else here: a field was renamed, moved, removed or has another type,
-            or an id means another message. With every such reason.
+            or an id means another message, or one that a re-executed component publishes is not known. With every such
+            reason.
     """
     notes, refusals = [], []
     for declared in capture.types.values():
         ours = MESSAGE_TYPES.get(declared.type_id)
         if ours is None:
-            notes.append(f"{declared.name} (type {declared.type_id}) is not known here; nothing here takes it")
+            what = f"{declared.name} (type {declared.type_id})"
+            by = [s.name for s in capture.sources.values() if s.name in executed and declared.name in s.emits]
+            refusals += [f"{name} published {what}, which is not known here" for name in by]
+            notes += [] if by else [f"{what} is not known here; nothing here takes it"]
             continue
         refusals += _refusals(declared, ours)
         notes += _notes(declared, ours)
@@ -39,7 +43,7 @@ def check_schema(capture: Capture) -> list[str]:
         raise LogError(
             f"{capture.path}: written by version {capture.started.version}, whose messages differ from those of this "
             f"version ({__version__}) in ways that cannot be bridged: {'; '.join(refusals)}. Replay it with the "
-            "version that wrote it"
+            "version that wrote it, or re-execute other components only"
         )
     if capture.started.version != __version__:
         notes.insert(0, f"written by version {capture.started.version}, replayed by version {__version__}")

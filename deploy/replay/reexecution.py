@@ -91,7 +91,7 @@ def reexecute(capture: Capture, replay: ReplayPlan, check: Check, batches: Batch
     wall, cpu = time.perf_counter(), time.process_time()
     plan = replay.plan
     result = ReplayResult(str(capture.path), tuple(entry.name for entry in plan.entries), replay.taken, plan.placement)
-    result.notes += [*check_schema(capture), *replay.notes]
+    result.notes += [*check_schema(capture, result.executed), *replay.notes]
     fine_from = 2**64
     while True:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,3 +36,12 @@ def rewritten(run: Path, folder: Path, change: Callable[[list[Record]], list[Rec
         if (run / name).exists():
             (folder / name).write_text((run / name).read_text())
     return folder
+
+
+def store_capture(run: Path, to: Path) -> None:
+    """Keep a run's log where tests are kept, and of its manifest what does not belong to this machine and moment."""
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(run / "log", to / "log")
+    manifest = json.loads((run / "manifest.json").read_text())
+    kept = {key: manifest[key] for key in ("mode", "version", "status", "digest")}
+    (to / "manifest.json").write_text(json.dumps(kept, indent=2) + "\n")
