@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 
-.PHONY: help run check test quick bench clean
+.PHONY: help run check test quick bench bench-peers clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/installed ## Run the main job: a backtest on real data (CONFIG=... for another topology)
 	@$(BIN)/admf launch $(CONFIG)
@@ -28,8 +28,11 @@ test: .venv/tox ## Lint, types, layers, and the whole test suite on every suppor
 quick: .venv/tox ## The test suite on one Python only
 	$(BIN)/tox -e py
 
-bench: .venv/installed ## Benchmarks, one JSON object a line
-	@$(BIN)/python -m tests.benchmarks.run
+bench: .venv/installed ## Benchmarks with their aims, one JSON object a line (BENCH="--full" for the whole sizes)
+	@$(BIN)/python -m tests.benchmarks.run $(BENCH)
+
+bench-peers: .venv/installed ## The same workloads in other engines, each installed into an environment of its own
+	@$(BIN)/python -m tests.benchmarks.peers.run $(BENCH)
 
 clean: ## Remove what make has made; runs/ stays
 	rm -rf .venv .tox build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

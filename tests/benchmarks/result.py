@@ -1,22 +1,25 @@
 """What a benchmark gives, the same for all: one JSON object a line.
 
-A module with benchmarks has `measure(options) -> Iterator[Result]` and is named in `run.MODULES`.
+Every module in this folder that has `measure(options) -> Iterator[Result]` is run by `make bench`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+HISTORY = Path(__file__).with_name("history.jsonl")
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,20 @@ class Result:
             return None
         return self.value <= self.aim if self.bound == "at most" else self.value >= self.aim
 
-    def line(self) -> str:
-        """As JSON, without what is not known."""
-        given = {
-            name: float(f"{value:.4g}") if isinstance(value, float) and abs(value) < 1000 else value
-            for name, value in dataclasses.asdict(self).items()
-            if value not in (None, "") and not (self.aim is None and name == "bound")
-        }
-        return json.dumps({**given, **({} if self.met is None else {"met": self.met})})
+    def document(self) -> dict[str, Any]:
+        """As plain values, without what is not known."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, "")}
+        if self.aim is None:
+            del given["bound"]
+        for name in ("value", "low", "high"):
+            if name in given:
+                given[name] = rounded(given[name])
+        return {**given, **({} if self.met is None else {"met": self.met})}
+
+
+def rounded(value: float) -> float:
+    """Four digits, and no fraction of a large number."""
+    return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
 
 
 def median_of(name: str, values: Sequence[float], unit: str, **other: Any) -> Result:
@@ -73,15 +82,44 @@ def ratio_of(name: str, values: Sequence[float], bases: Sequence[float], **other
     return Result(name, middle, "ratio", low=min(ratios), high=max(ratios), runs=len(ratios), **other)
 
 
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of a module gives in a process of its own; plain values in, plain values out."""
+    module = function.__module__
+    if module == "__main__":
+        module = sys.modules[module].__spec__.name
+    code = f"import json; from {module} import {function.__name__} as f; print(json.dumps(f(*{arguments!r})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def machine() -> dict[str, Any]:
-    """What the figures are measured on."""
+    """What the figures are measured on, and when."""
     asked = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return {
         "name": "machine",
-        "cpus": os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
+        "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",
         "commit": asked.stdout.strip(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "cpu": _cpu(),
+        "platform": platform.platform(),
     }
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def write_down(around: dict[str, Any], results: Iterable[Result], record: bool) -> None:
+    """Print the machine and every result as it comes; with `record`, add them to the history."""
+    print(json.dumps(around), flush=True)
+    kept = [around]
+    for result in results:
+        kept.append(result.document())
+        print(json.dumps(kept[-1]), flush=True)
+    if record:
+        with HISTORY.open("a") as file:
+            file.writelines(json.dumps(document) + "\n" for document in kept)

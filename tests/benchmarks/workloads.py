@@ -16,9 +16,8 @@ import argparse
 import cProfile
 import json
 import pstats
-import subprocess
-import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +29,7 @@ from deploy.launcher import RunResult, launch
 from deploy.plan import Placement, Plan, plan_of
 from deploy.run_folder import COMPLETED
 from tests.benchmarks.bars import SYMBOL, columns
-from tests.benchmarks.result import ROOT, Result, median_of
+from tests.benchmarks.result import Options, Result, alone, median_of, ratio_of
 
 PARTS: Final = "tests.benchmarks.parts"
 WORKLOADS: Final[dict[str, dict[str, dict[str, Any]]]] = {
@@ -39,6 +38,9 @@ WORKLOADS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "W2": {"strategy": {"class": f"{PARTS}.EveryBar"}},
     "W3": {"strategy": {"class": f"{PARTS}.Ladder"}, "risk_manager": {"class": f"{PARTS}.LadderRisk"}},
 }
+
+
+CAPTURE_AIM: Final = 1.6
 
 
 @dataclass(frozen=True)
@@ -85,32 +87,31 @@ def run(plan: Plan) -> Outcome:
 
 
 def us_per_bar(workload: str, bars: int, capture: str = "none") -> float:
-    """CPU microseconds a bar of one run, in a process of its own."""
-    command = [sys.executable, "-m", __spec__.name, workload, "--bars", str(bars), "--capture", capture, "--once"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return float(json.loads(done.stdout)["value"])
+    """CPU microseconds a bar of one run."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run(plan_for(workload, bars, Path(folder), capture)).us_per_bar()
 
 
-def median(workload: str, bars: int, runs: int, capture: str = "none") -> Result:
-    """The median of several runs."""
-    values = [us_per_bar(workload, bars, capture) for _ in range(runs)]
-    return median_of(_name(workload, bars, capture), values, "us/bar")
-
-
-def once(workload: str, bars: int, capture: str, profile: bool = False) -> Result:
-    """One run in this process, with a profile on standard error if asked for."""
+def profile(workload: str, bars: int, capture: str) -> None:
+    """Print where the time of one run goes."""
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_for(workload, bars, Path(folder), capture)
         profiler = cProfile.Profile()
-        outcome = profiler.runcall(run, plan) if profile else run(plan)
-    if profile:
-        pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(40)
-    note = ", ".join(f"{name} {count}" for name, count in outcome.result.counts.items() if name in ("Order", "Fill"))
-    return Result(_name(workload, bars, capture), outcome.us_per_bar(), "us/bar", note=note)
+        profiler.runcall(run, plan)
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
 
 
-def _name(workload: str, bars: int, capture: str) -> str:
-    return f"{workload}, {bars} bars" + ("" if capture == "none" else f", capture {capture}")
+def measure(options: Options) -> Iterator[Result]:
+    """The time of every workload, and what capturing it costs."""
+    bars = 100_000 if options.full else 20_000
+    for workload in WORKLOADS:
+        values: dict[str, list[float]] = {"none": [], "full": []}
+        for _ in range(options.runs):
+            for capture, found in values.items():
+                found.append(alone(us_per_bar, workload, bars, capture))
+        yield median_of(f"{workload}, {bars} bars", values["none"], "us/bar")
+        name = f"{workload}, capture full to none, {bars} bars"
+        yield ratio_of(name, values["full"], values["none"], aim=CAPTURE_AIM)
 
 
 def main() -> None:
@@ -120,15 +121,17 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--capture", choices=["none", "digest", "full"], default="none")
-    parser.add_argument("--once", action="store_true", help="one run, in this process")
-    parser.add_argument("--profile", action="store_true", help="one run, in this process, under the profiler")
+    parser.add_argument("--here", action="store_true", help="in this process, for a profiler to watch")
+    parser.add_argument("--profile", action="store_true", help="one run, in this process, under Python's profiler")
     given = parser.parse_args()
     for workload in given.workloads:
-        if given.once or given.profile:
-            result = once(workload, given.bars, given.capture, given.profile)
-        else:
-            result = median(workload, given.bars, given.runs, given.capture)
-        print(result.line(), flush=True)
+        if given.profile:
+            profile(workload, given.bars, given.capture)
+            continue
+        one = (workload, given.bars, given.capture)
+        values = [us_per_bar(*one) if given.here else alone(us_per_bar, *one) for _ in range(given.runs)]
+        result = median_of(f"{workload}, {given.bars} bars, capture {given.capture}", values, "us/bar")
+        print(json.dumps(result.document()), flush=True)
 
 
 if __name__ == "__main__":
