@@ -114,9 +114,7 @@ class LiveBus:
         self._enter(outputs)
         self._settle_inline()
         if is_asked and not outputs and not acted and self._is_settled(_SETTLE_S):
-            # Timers first, and one by one, each with all that follows from it: as in a backtest.
-            if not self._only_data_tell(self.turns.next_ts) or not self._fire(self.turns.next_ts, at_most=1):
-                self.turns.grant()
+            self._grant()
         return bool(outputs) or acted
 
     def settle(self, timeout_s: float) -> None:
@@ -165,6 +163,13 @@ class LiveBus:
                 self._clock.follow(ts)
             batch.append(output)
         self._commit(batch)
+
+    def _grant(self) -> None:
+        """Let the next message of a recording come; timers first, one by one, each with all that follows from it."""
+        if self._only_data_tell(self.turns.next_ts):
+            self._fire(self.turns.next_ts, at_most=1)
+        else:
+            self.turns.grant()
 
     def _only_data_tell(self, ts: int) -> bool:
         """Whether a timer is set for a time before `ts`, and only data of that time will say that it has passed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -84,7 +84,7 @@ class HistoricalDataHandler(Source):
 
     component_type = "data_handler"
     Parameters = HistoricalDataParameters
-    emits = (Bar, StreamEnding)
+    emits: ClassVar[tuple[type[Message], ...]] = (Bar, StreamEnding)
 
     parameters: HistoricalDataParameters
 
