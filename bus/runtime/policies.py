@@ -53,8 +53,9 @@ class PolicySettings(StrictModel):
 class Policy:
     """Makes calls as the settings say.
 
-    `errors` are what may pass, and so is tried again and counted; everything else is raised at once and says nothing of
-    the other side. `wait` pauses for so many seconds; `is_over` asks whether to give up between attempts.
+    `errors` are what may pass, and so is tried again and counted; `counted` are errors that are counted but never tried
+    again. Everything else is raised at once and says nothing of the other side. `wait` pauses for so many seconds;
+    `is_over` asks whether to give up between attempts.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Policy:
         report: Report,
         wait: Callable[[float], object],
         is_over: Callable[[], bool] = lambda: False,
+        counted: tuple[type[Exception], ...] = (),
     ) -> None:
         self._name = name
         self._errors = errors
+        self._counted = (*errors, *counted)
         self._report = report
         self._wait = wait
         self._is_over = is_over
@@ -135,7 +138,7 @@ class Policy:
         return pybreaker.CircuitBreaker(
             fail_max=failures,
             reset_timeout=reset_after_s,
-            exclude=[lambda error: not isinstance(error, self._errors)],
+            exclude=[lambda error: not isinstance(error, self._counted)],
             listeners=[Listener()],
             name=self._name,
             throw_new_error_on_trip=False,

@@ -61,6 +61,14 @@ def on_trade(venue: Venue, trade: Trade) -> None:
     venue.walk(book, market).run_limits(trade.price)
 
 
+def time_passes(venue: Venue, ts: int) -> None:
+    """It is `ts` (ns UTC), and no data have said so: what was due by then is done, a session that ended is closed."""
+    wake_ups = venue.desk.wake_ups
+    while wake_ups and wake_ups[0][0] <= ts:
+        _, symbol = heapq.heappop(wake_ups)
+        _catch_up(venue, venue.desk.book(symbol), ts + 1, ts)
+
+
 def end_of_data(venue: Venue) -> None:
     """There are no more data: what is on its way arrives at once, and orders on the close fill."""
     venue.ended = True
