@@ -12,11 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bus.conductor import MAX_ROUNDS, Progress
+from bus.conductor import CHECKPOINT_EVERY, MAX_ROUNDS, Progress
 from bus.errors import ProtocolError
 from bus.live import LiveBus
 from bus.topics import Wiring
-from schemas import Bar, Drained, EndOfStream, Quote, RunCompleted, RunStarted, StartStream, StopStream, Trade
+from schemas import (
+    Bar,
+    Checkpoint,
+    Drained,
+    EndOfStream,
+    Quote,
+    RunCompleted,
+    RunStarted,
+    StartStream,
+    StopStream,
+    Trade,
+)
 from schemas.registry import TYPE_IDS
 
 _TURN_S: Final = 0.1
@@ -44,6 +55,8 @@ class LiveConductor:
     _has_streamed: bool = False
     _completed: list[RunCompleted] = field(default_factory=list)
     _told: float = 0.0
+    _checked: int = 0
+    """Messages of the market at the last checkpoint."""
 
     def run(self) -> RunCompleted:
         """Run to the end.
@@ -61,7 +74,7 @@ class LiveConductor:
         self.running()
         while not self._is_over():
             bus.turn(_TURN_S)
-            self._tell()
+            self._take_stock()
         self._stop_streams()
         for round_number in range(1, MAX_ROUNDS + 1):
             bus.settle(self.timeout_s)
@@ -96,8 +109,13 @@ class LiveConductor:
     def _on_end_of_stream(self, message: EndOfStream) -> None:
         self._streaming.pop(message.source, None)
 
-    def _tell(self) -> None:
+    def _take_stock(self) -> None:
+        """Say how far the run is; a checkpoint is due every so many messages of the market."""
+        count = sum(self.bus.counts.get(type_id, 0) for type_id in _MARKET_DATA_IDS)
+        if count - self._checked >= CHECKPOINT_EVERY:
+            self._checked = count
+            self.bus.publish(Checkpoint(count))
         now = time.monotonic()
         if self.progress is not None and now - self._told >= _PROGRESS_S:
             self._told = now
-            self.progress(sum(self.bus.counts.get(type_id, 0) for type_id in _MARKET_DATA_IDS), 0)
+            self.progress(count, 0)

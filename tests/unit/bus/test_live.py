@@ -12,6 +12,7 @@ from bus.runtime.component import Component, handles
 from bus.runtime.settings import RunContext
 from schemas import (
     Bar,
+    Checkpoint,
     EndOfStream,
     Fill,
     Order,
@@ -245,3 +246,10 @@ def test_nobody_sees_a_record_before_it_was_flushed_to_the_log():
         run.until_said(Bar, 3)
     seqs = [record.seq for record, _ in run.told(Bar)]
     assert all(at >= seq for at, seq in zip(seen, seqs, strict=True))
+
+
+def test_every_so_many_messages_of_the_market_the_hub_sets_a_checkpoint(monkeypatch):
+    monkeypatch.setattr("bus.live_run.CHECKPOINT_EVERY", 20)
+    live = LiveRun(parts(Bars("bars", {"count": 60})), (), RecordingClock(0)).to_its_end()
+    assert [message.count for message in live.said(Checkpoint)] == [20, 40, 60][: len(live.said(Checkpoint))]
+    assert len(live.said(Checkpoint)) >= 2
