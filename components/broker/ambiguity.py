@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 
+from msgspec.structs import replace
+
 from bus.runtime.clock import Clock
 from components.broker.book import Action, Book
 from components.broker.desk import Desk
@@ -57,7 +59,7 @@ class Ambiguity:
         shadow = Desk("shadow", clock, said.append, FillWriter("shadow", self._costs), lambda _: book.instrument)
         shadow.positions.update(desk.positions)
         shadow_book, shadow_actions = _copy(book, bar, actions, shadow)
-        settings = self._settings._replace(path=path)
+        settings = replace(self._settings, path=path)
         market = market_of(shadow_book, settings)
         mark_session(market, shadow_book, settings.session_end)
         walk = Walk(shadow, shadow_book, market, settings.terms, settings.session_end)
@@ -80,14 +82,14 @@ def _copy(book: Book, bar: Bar, actions: list[Action], shadow: Desk) -> tuple[Bo
         order_id = order.order.order_id
         if order_id not in copies:
             copies[order_id] = copy.copy(order)
-            copies[order_id].filed = None
+            copies[order_id].level = None
             shadow.adopt(copies[order_id])
     twin = shadow.book(book.instrument.symbol)
     twin.last, twin.last_ts, twin.previous_ts, twin.interval = book.last, book.last_ts, book.previous_ts, book.interval
     for order in copies.values():
         if order.arrived:
             twin.place(order)
-    return twin, [a._replace(order=copies[a.order.order.order_id]) for a in actions if a.order.alive]
+    return twin, [replace(a, order=copies[a.order.order.order_id]) for a in actions if a.order.alive]
 
 
 def _pnl_at(close: float, fill: Fill, multiplier: float) -> float:

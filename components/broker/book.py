@@ -1,19 +1,19 @@
 """The working orders of one symbol, found by the price at which they could do something.
 
-Every order that waits for a price waits for it to fall to a level or to rise to one. Two sorted lists hold them by that
+Every order that waits for a price waits for it to fall to a level or to rise to one. Two indexes hold them by that
 level, so that a bar looks at no order that its range does not reach: far-away orders cost it nothing.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
-from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from bus.runtime.settings import Instrument
+from components.broker.levels import Levels
 from components.broker.market import Market
-from components.broker.working import Filed, Working
+from components.broker.working import Working
 from schemas import Bar, Order, OrderType, Quote, Trade
 
 _BY_LIMIT = frozenset({OrderType.LIMIT})
@@ -24,8 +24,10 @@ ARRIVE, CANCEL, REPLACE, EXPIRE = range(4)
 REQUESTS = frozenset({CANCEL, REPLACE})
 
 
-class Action(NamedTuple):
+class Action(msgspec.Struct, order=True, gc=False):
     """Something that happens to an order at a time (ns UTC), such as its arrival. Sorted by time, then number.
+
+    Numbers differ, so that orders are never compared.
 
     `oco_cut` is the order's when the action was scheduled: an amendment does not know what was taken off since.
     """
@@ -84,8 +86,8 @@ class Book:
         """Whether the symbol has quotes or trades, which go before bars."""
         self.quoted = False
         """Whether it has quotes, which go before trades."""
-        self._falls: list[Filed] = []
-        self._rises: list[Filed] = []
+        self._falls = Levels()
+        self._rises = Levels()
 
     def observe(self, record: Bar | Quote | Trade) -> None:
         """Remember what the market did last, and learn the length of bars."""
@@ -100,41 +102,41 @@ class Book:
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
-        return not (
-            self.restless
-            or self.at_close
-            or (self._falls and -self._falls[0][0] >= low)
-            or (self._rises and self._rises[0][0] <= high)
-            or (self.agenda and self.agenda[0].ts <= ts)
-        )
+        return not (self.agenda and self.agenda[0].ts <= ts) and not self.is_reached(low, high)
+
+    def is_reached(self, low: float, high: float) -> bool:
+        """Whether `reached` would find any order."""
+        return bool(self.restless or self._falls.nearest <= -low or self._rises.nearest <= high or self.at_close)
 
     def place(self, order: Working) -> None:
         """File an order by what it works as now."""
-        assert order.filed is None, "an order is filed once"
+        assert order.level is None, "an order is filed once"
         if order.kind is OrderType.MARKET_ON_CLOSE:
             self.at_close[order.order.order_id] = order
         elif (level := _level(order)) is None:
             self.restless[order.order.order_id] = order
         else:
             falling = _waits_for_a_fall(order)
-            order.filed = (-level if falling else level, order.number, order)
-            insort(self._falls if falling else self._rises, order.filed)
+            order.level = -level if falling else level
+            (self._falls if falling else self._rises).add(order.level, order)
 
     def remove(self, order: Working) -> None:
         """Take an order out; one that is not filed anywhere is let be."""
-        self.restless.pop(order.order.order_id, None)
-        self.at_close.pop(order.order.order_id, None)
-        if order.filed is not None:
-            index = self._falls if _waits_for_a_fall(order) else self._rises
-            del index[bisect_left(index, order.filed)]
-            order.filed = None
+        if order.level is not None:
+            (self._falls if _waits_for_a_fall(order) else self._rises).remove(order.level, order)
+            order.level = None
+        elif order.arrived:
+            self.restless.pop(order.order.order_id, None)
+            self.at_close.pop(order.order.order_id, None)
 
-    def reached(self, low: float, high: float) -> Iterator[Working]:
+    def reached(self, low: float, high: float) -> list[Working]:
         """Orders that wait for a price in this range, or one beyond it, then those that wait for none."""
-        yield from _up_to(self._falls, -low)
-        yield from _up_to(self._rises, high)
-        yield from self.restless.values()
-        yield from self.at_close.values()
+        return [
+            *self._falls.up_to(-low),
+            *self._rises.up_to(high),
+            *self.restless.values(),
+            *self.at_close.values(),
+        ]
 
     def schedule(self, action: Action) -> None:
         """Put an action on the agenda."""
@@ -150,13 +152,6 @@ class Book:
         for action in kept:
             heapq.heappush(self.agenda, action)
         return actions
-
-
-def _up_to(index: list[Filed], bound: float) -> Iterator[Working]:
-    for level, _, order in index:
-        if level > bound:
-            return
-        yield order
 
 
 def _level(order: Working) -> float | None:

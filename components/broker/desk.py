@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -44,6 +45,7 @@ class Desk:
         """Numbers in the order of arrival."""
         self.in_flight = 0
         """Cancels and amendments that have not reached the market yet; each will be answered."""
+        self._final_ids: deque[str] = deque()
         self._name = name
         self._clock = clock
         self._emit = emit
@@ -84,21 +86,22 @@ class Desk:
         self.adopt(working)
         if lacks := missing(order):
             self.end(working, ReportType.REJECTED, "INCOMPLETE_ORDER", f"a {order.order_type} order needs {lacks}")
-        elif self._groups.is_over(working):
+        elif working.group and self._groups.is_over(working):
             self.end(working, ReportType.CANCELLED, "OCO", "another order of its group has filled")
         return working if working.alive else None
 
     def adopt(self, order: Working) -> None:
         """Count an order among one's own."""
         self.orders[order.order.order_id] = order
-        self._groups.join(order)
+        if order.group:
+            self._groups.join(order)
 
     def schedule(self, ts: int, what: int, order: Working, amended: Order | None = None, reason: str = "") -> None:
         """Let something happen to an order at `ts` (ns UTC)."""
         symbol = order.order.symbol
         self.book(symbol).schedule(Action(ts, next(self.numbers), what, order, amended, reason, order.oco_cut))
-        self.in_flight += what in REQUESTS
         if what != ARRIVE:
+            self.in_flight += what in REQUESTS
             heapq.heappush(self.wake_ups, (ts, symbol))
 
     def report(
@@ -118,12 +121,14 @@ class Desk:
 
     def fill(self, order: Working, event: Event, quantity: float, market: Market) -> None:
         """Execute `quantity` of an order, then reduce or cancel the others of its group."""
-        symbol = order.order.symbol
+        terms = order.order
+        symbol = terms.symbol
         order.filled = tidy(order.filled + quantity)
         order.leaves = remainder(order.quantity, order.filled)
         self.positions[symbol] = tidy(self.positions.get(symbol, 0.0) + order.sign * quantity)
-        self._emit(self._writer.write(order, event, quantity, market, self.book(symbol).instrument, self._clock.now_ns))
-        siblings = self._groups.siblings(order)
+        instrument = self.book(symbol).instrument
+        self._emit(self._writer.write(order, event, quantity, market, instrument, self._clock.now_ns))
+        siblings = self._groups.siblings(order) if order.group else ()
         if order.leaves <= 0:
             self._finish(order, OrderState.FILLED)
         for sibling in siblings:
@@ -132,13 +137,16 @@ class Desk:
     def _finish(self, order: Working, state: OrderState) -> None:
         order_id = order.order.order_id
         order.alive = False
-        self.book(order.order.symbol).remove(order)
+        if order.arrived:
+            self.books[order.order.symbol].remove(order)
         del self.orders[order_id]
-        self._groups.leave(order, filled=state is OrderState.FILLED)
-        self._writer.forget(order)
+        if order.group:
+            self._groups.leave(order, filled=state is OrderState.FILLED)
+        self._writer.forget(order_id)
         self.final[order_id] = state
+        self._final_ids.append(order_id)
         if len(self.final) > FINAL_ORDERS_KEPT:
-            del self.final[next(iter(self.final))]
+            del self.final[self._final_ids.popleft()]
 
 
 def _reduce(desk: Desk, sibling: Working, order: Working, quantity: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 from bus.runtime.settings import Instrument
 from components.broker.market import Market
@@ -80,66 +80,70 @@ class FillWriter:
     """Prices fills and numbers them: `<broker>-1`, `<broker>-2`, and so on."""
 
     def __init__(self, broker: str, costs: Costs) -> None:
+        self.forget: Final = costs.commission.forget
+        """To be called with the id of an order that is final: its costs need not be remembered."""
         self._broker = broker
-        self._costs = costs
+        self._slippage = costs.slippage
+        self._fees = costs.commission.fees
+        self._within_bar = costs.within_bar
         self._count = 0
 
     def write(
         self, order: Working, event: Event, quantity: float, market: Market, instrument: Instrument, now: int
     ) -> Fill:
         """Take `quantity` from the market's budget and describe it. `order.leaves` is what is left after it."""
-        terms, side = order.order, market.side(order.buys)
-        before = side.budget.left
-        side.budget.take(quantity)
+        terms, liquidity, reference = order.order, event.liquidity, event.price
+        budget = (market.buy if order.buys else market.sell).budget
+        before = budget.left
+        budget.take(quantity)
         price = self._price(order, event, quantity, market.bar, instrument.tick_size)
-        fees = self._costs.commission.fees(
-            price, quantity, terms.direction, terms.order_id, event.liquidity, now, instrument.multiplier
-        )
+        order_id, direction = terms.order_id, terms.direction
+        fees = self._fees(price, quantity, direction, order_id, liquidity, now, instrument.multiplier)
         self._count += 1
+        # By position, because there are so many: names would take three times as long.
         return Fill(
-            fill_id=f"{self._broker}-{self._count}",
-            order_id=terms.order_id,
-            symbol=terms.symbol,
-            direction=terms.direction,
-            quantity=quantity,
-            price=price,
-            commission=math.fsum(line.amount for line in fees),
-            ts=now,
-            broker=self._broker,
-            rule=event.rule,
-            reference_price=event.price,
-            slippage=_tidy_difference(order.sign * (price - event.price), price),
-            bar_ts=market.ts,
-            leaves_quantity=order.leaves,
-            liquidity=event.liquidity,
-            budget_before=before,
-            budget_after=side.budget.left,
-            fees=fees,
+            f"{self._broker}-{self._count}",
+            order_id,
+            terms.symbol,
+            direction,
+            quantity,
+            price,
+            math.fsum([line.amount for line in fees]) if fees else 0.0,
+            now,
+            self._broker,
+            event.rule,
+            reference,
+            0.0 if price == reference else _tidy_difference(order.sign * (price - reference), price),
+            market.ts,
+            order.leaves,
+            liquidity,
+            before,
+            budget.left,
+            fees,
         )
-
-    def forget(self, order: Working) -> None:
-        """The order is final: its costs need not be remembered."""
-        self._costs.commission.forget(order.order.order_id)
 
     def _price(self, order: Working, event: Event, quantity: float, bar: Bar | None, tick_size: float) -> float:
         """The market's price with slippage, on a tick, inside the bar if so configured, and never beyond the limit."""
-        price = event.price
+        price, terms = event.price, order.order
         if event.liquidity is Liquidity.TAKER:
-            terms = order.order
-            price = self._costs.slippage.apply_slippage(price, terms.direction, quantity, bar=bar, symbol=terms.symbol)
-            price = round_against(price, tick_size, order.sign)
-            if self._costs.within_bar and bar is not None:
+            if self._slippage is not FREE.slippage:
+                symbol = terms.symbol
+                price = self._slippage.apply_slippage(price, terms.direction, quantity, bar=bar, symbol=symbol)
+            if tick_size:
+                price = round_against(price, tick_size, order.sign)
+            if self._within_bar and bar is not None:
                 price = min(max(price, bar.low), bar.high)
-        limit = order.order.limit_price
+        limit = terms.limit_price
         if limit is not None and order.sign * (price - limit) > 0:
             return limit
         return price
 
 
 def round_against(price: float, tick_size: float, sign: int) -> float:
-    """The next price on a tick that is not better for the trader: up for a buy (`sign` +1), down for a sell (-1)."""
-    if tick_size == 0:
-        return price
+    """The next price on a tick that is not better for the trader: up for a buy (`sign` +1), down for a sell (-1).
+
+    `tick_size` is above 0.
+    """
     ticks = price / tick_size
     whole = math.ceil(ticks - 1e-6) if sign > 0 else math.floor(ticks + 1e-6)
     return float(whole * Decimal(repr(tick_size)))

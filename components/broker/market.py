@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from components.broker.path import Path, PathStyle, Place, bar_path, flat_path
 from components.broker.working import tidy
@@ -13,15 +15,15 @@ from schemas import Bar, Quote, Trade
 Where = Literal["bar", "quote", "trade", "latest"]
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(msgspec.Struct, gc=False):
     """Units still to be had; None: as many as one likes."""
 
     left: float | None
 
     def offer(self, wanted: float) -> float:
         """How much of `wanted` there is."""
-        return wanted if self.left is None else min(wanted, self.left)
+        left = self.left
+        return wanted if left is None or wanted <= left else left
 
     def take(self, quantity: float) -> None:
         """Use up some of what is left."""
@@ -29,7 +31,7 @@ class Budget:
             self.left = tidy(self.left - quantity)
 
 
-class Side(NamedTuple):
+class Side(msgspec.Struct, gc=False):
     """What buyers, or sellers, meet: a price path, and the units still to be had.
 
     Of an `absent` side, which a quote does not show, the path means nothing and there is nothing to be had.
@@ -40,8 +42,7 @@ class Side(NamedTuple):
     absent: bool = False
 
 
-@dataclass(slots=True)
-class Market:
+class Market(msgspec.Struct, gc=False):
     """One record of market data, as orders see it.
 
     `buy` and `sell` have the same budget where both directions share one. `opens` and `closes` say
@@ -62,7 +63,7 @@ class Market:
 
     def place(self, buys: bool, position: float) -> Place:
         """Where an order is on its side's path."""
-        return self.side(buys).path.at(position)
+        return (self.buy if buys else self.sell).path.at(position)
 
     def moment(self, position: float) -> str:
         """How rules call a place at which an order meets the market without having waited for a price."""
@@ -112,8 +113,8 @@ def _quoted(price: float, quantity: float, capped: bool, lot_size: float) -> Sid
 
 def latest_market(market: Market) -> Market:
     """The end of `market`, with the same budgets: what an order meets that comes just after it."""
-    buy = market.buy._replace(path=flat_path(market.buy.path.end))
-    sell = market.sell._replace(path=flat_path(market.sell.path.end))
+    buy = replace(market.buy, path=flat_path(market.buy.path.end))
+    sell = replace(market.sell, path=flat_path(market.sell.path.end))
     return Market(market.ts, "latest", buy, sell, market.bar)
 
 

@@ -7,7 +7,9 @@ its whole part is the leg. The same number stands for the share of the bar's tim
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from schemas import Bar
 
@@ -20,14 +22,14 @@ NEGLIGIBLE = 0.01
 """What happens in this first part of a bar's time happens at its open: a bar does not tell more exactly."""
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where on a path, and the price there."""
 
     position: float
     price: float
 
 
-class Path(NamedTuple):
+class Path(msgspec.Struct, frozen=True, gc=False):
     """The four prices that the legs connect, in the order in which they are visited."""
 
     start: float
@@ -35,12 +37,20 @@ class Path(NamedTuple):
     second: float
     end: float
 
+    @property
+    def prices(self) -> tuple[float, float, float, float]:
+        """All four."""
+        return self.start, self.first, self.second, self.end
+
     def at(self, position: float) -> Place:
         """The place at a position between 0.0 and 3.0."""
+        if position == 0.0:
+            return Place(0.0, self.start)
         leg = int(position)
         if leg >= 3:
             return Place(CLOSE, self.end)
-        return Place(position, self[leg] + (self[leg + 1] - self[leg]) * (position - leg))
+        begin, end = self.prices[leg : leg + 2]
+        return Place(position, begin + (end - begin) * (position - leg))
 
     def reach(self, level: float, here: Place, sign: int, strict: bool = False) -> float | None:
         """The first position, from `here` on, at which the price has come to `level`; None if it never does.
@@ -50,9 +60,10 @@ class Path(NamedTuple):
         """
         if _beyond(here.price, level, sign, strict):
             return here.position
+        prices = self.prices
         for leg in range(int(here.position), 3):
-            if _beyond(self[leg + 1], level, sign, strict):
-                return max(here.position, leg + _share(self[leg], self[leg + 1], level))
+            if _beyond(prices[leg + 1], level, sign, strict):
+                return max(here.position, leg + _share(prices[leg], prices[leg + 1], level))
         return None
 
 

@@ -7,7 +7,9 @@ becomes a limit order, its trigger. The price is the market's, before slippage.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from components.broker.market import Market
 from components.broker.path import CLOSE, Path, Place
@@ -20,7 +22,7 @@ MARKET_RANK, STOP_RANK, LIMIT_RANK = range(3)
 """At one place on the path market orders go first, then stops, then limits: of a bracket the stop wins."""
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """What happens to an order at a place on the path.
 
     Events are handled in the order of `position`, `rank`, `depth`, then arrival. `depth` is minus the distance by
@@ -35,14 +37,14 @@ class Event(NamedTuple):
     liquidity: Liquidity = Liquidity.TAKER
 
 
-class Terms(NamedTuple):
+class Terms(msgspec.Struct, frozen=True, gc=False):
     """The broker's choices that pricing depends on; `strict` is limit_touch: through."""
 
     fill_price: FillPrice
     strict: bool
 
 
-class View(NamedTuple):
+class View(msgspec.Struct, frozen=True, gc=False):
     """A market as one order sees it, from a place on the path on. `moment` names that place in rules."""
 
     market: Market
@@ -119,7 +121,7 @@ def _triggered(order: Working, view: View, position: float, level: float, kind: 
     rule = f"{kind}_{view.moment}" if gapped else f"{kind}_price"
     event = Event(position, STOP_RANK, -abs(price - level), price, rule)
     if view.conservative and view.market.bar is not None:
-        return event._replace(price=_worst(order, view.market.bar), rule=f"{kind}_conservative")
+        return msgspec.structs.replace(event, price=_worst(order, view.market.bar), rule=f"{kind}_conservative")
     return event
 
 
@@ -167,7 +169,7 @@ def trail(order: Working, view: View) -> tuple[Event | None, float]:
         position = path.reach(stop, here, sign)
         if position is not None and position <= leg + 1:
             return _triggered(order, view, position, stop, "stop"), stop
-        stop = _closer(order, stop, path[leg + 1])
+        stop = _closer(order, stop, path.prices[leg + 1])
         here = path.at(leg + 1.0)
     return None, stop
 

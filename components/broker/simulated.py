@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -13,13 +14,13 @@ from components.broker import feed, gateway
 from components.broker.ambiguity import Ambiguity
 from components.broker.base import BrokerBase, BrokerParameters
 from components.broker.desk import Desk
-from components.broker.fills import Costs, FillWriter
+from components.broker.fills import FREE, Costs, FillWriter
 from components.broker.path import PathStyle
 from components.broker.pricing import FillPrice, Terms
 from components.broker.session import SessionConfig, make_session
 from components.broker.venue import MatchSettings, Venue
 from components.models.commission import CommissionConfig, make_commission
-from components.models.latency import LatencyConfig, make_latency
+from components.models.latency import Kind, LatencyConfig, NoLatencyModel, make_latency
 from components.models.slippage import SlippageConfig, make_slippage
 from schemas import (
     AmbiguityReport,
@@ -37,6 +38,7 @@ from schemas import (
 )
 
 _MARKET_DATA: frozenset[type[Message]] = frozenset({Bar, Quote, Trade})
+_NOTHING: frozenset[type[Message]] = frozenset()
 
 
 class IntrabarConfig(StrictModel):
@@ -78,10 +80,17 @@ class SimulatedBroker(BrokerBase):
     def reset(self) -> None:
         """Forget all orders, positions and market data; models have learnt nothing."""
         parameters = self.parameters
-        self._slippage = make_slippage(parameters.slippage)
+        slippage = self._slippage = make_slippage(parameters.slippage)
+        self._learns = slippage.learns
         commission = make_commission(parameters.commission)
-        writer = FillWriter(self.name, Costs(self._slippage, commission, parameters.slippage_within_bar))
-        desk = Desk(self.name, self.clock, self.emit, writer, self.context.run.instrument)
+        costs = Costs(
+            FREE.slippage if slippage.is_free else slippage,
+            FREE.commission if commission.is_free else commission,
+            parameters.slippage_within_bar,
+        )
+        desk = self._desk = Desk(
+            self.name, self.clock, self.emit, FillWriter(self.name, costs), self.context.run.instrument
+        )
         rng = Random(f"{self.context.run.seed}/{self.name}")  # noqa: S311 - a seeded simulation
         self._venue = Venue(desk, self.clock, _settings(parameters, rng))
         self._ambiguity = Ambiguity(self._venue.settings, self._slippage, parameters.slippage_within_bar)
@@ -94,7 +103,7 @@ class SimulatedBroker(BrokerBase):
     def on_bar(self, bar: Bar) -> None:
         """Match orders against a bar, then let models learn from it."""
         feed.on_bar(self._venue, bar)
-        if self._slippage.learns:
+        if self._learns:
             self._slippage.on_bar(bar)
         if not self.quiet:
             self._set_quiet()
@@ -112,6 +121,19 @@ class SimulatedBroker(BrokerBase):
         feed.on_trade(self._venue, trade)
         if not self.quiet:
             self._set_quiet()
+
+    def on_block(self, messages: Sequence[Bar | Quote | Trade]) -> None:
+        """Many market data of one type at once, which come while there is no order."""
+        if not isinstance(messages[0], Bar):
+            handler: Handler = self.on_quote if isinstance(messages[0], Quote) else self.on_trade
+            for message in messages:
+                handler(message)
+            return
+        bars = cast(Sequence[Bar], messages)
+        feed.on_idle_bars(self._venue, bars)
+        if self._learns:
+            for bar in bars:
+                self._slippage.on_bar(bar)
 
     @handles(StreamEnding, EndOfStream)
     def on_end(self, message: StreamEnding | EndOfStream) -> None:
@@ -153,10 +175,10 @@ class SimulatedBroker(BrokerBase):
 
     def get_order_status(self, order_id: str) -> OrderState | None:
         """ROUTED, PARTIAL or a final state; None for an order that is not known (any more)."""
-        return self._venue.desk.status(order_id)
+        return self._desk.status(order_id)
 
     def _set_quiet(self) -> None:
-        self.quiet = _MARKET_DATA if self._venue.desk.is_idle else frozenset()
+        self.quiet = _MARKET_DATA if self._desk.is_idle else _NOTHING
 
 
 def _settings(parameters: SimulatedBrokerParameters, rng: Random) -> MatchSettings:
@@ -166,5 +188,9 @@ def _settings(parameters: SimulatedBrokerParameters, rng: Random) -> MatchSettin
         parameters.intrabar.path,
         parameters.max_volume_pct,
         make_session(parameters.session),
-        lambda kind: latency.delay_ns(kind, rng),
+        _no_delay if isinstance(latency, NoLatencyModel) else lambda kind: latency.delay_ns(kind, rng),
     )
+
+
+def _no_delay(_kind: Kind) -> int:
+    return 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from bus.runtime.clock import Clock
 from components.broker.book import Action, Book
@@ -17,7 +18,7 @@ from components.models.latency import Kind
 from schemas import Bar
 
 
-class MatchSettings(NamedTuple):
+class MatchSettings(msgspec.Struct, frozen=True):
     """How orders are matched. `max_volume_pct` is a fraction of a bar's volume; None for no cap, on ticks neither."""
 
     terms: Terms

@@ -44,13 +44,13 @@ class Walk:
         """Handle the actions that are due, and all that the market does to orders between `low` and `high`."""
         for action in actions:
             self._push(self._position(action), ACTION_RANK, 0.0, action.number, action.order, action)
-        for order in list(self._book.reached(low, high)):
+        for order in self._book.reached(low, high):
             self._ask(order, self._market.place(order.buys, 0.0), self._market.moment(0.0))
         self._handle_events()
 
     def run_limits(self, price: float) -> None:
         """Only the limit orders that rest in the book meet the market, a single price."""
-        for order in list(self._book.reached(price, price)):
+        for order in self._book.reached(price, price):
             if order.kind is OrderType.LIMIT and order.rested:
                 self._ask(order, self._market.place(order.buys, 0.0), self._market.moment(0.0))
         self._handle_events()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from schemas import Direction, Order, OrderState, OrderType, TimeInForce
+import msgspec
 
-Filed = tuple[float, int, "Working"]
-"""An order's entry in a book's index: level, number, order. Numbers differ, so that orders are never compared."""
+from schemas import Direction, GroupType, Order, OrderState, OrderType, TimeInForce
 
 AFTER_TRIGGER = {
     OrderType.STOP: OrderType.MARKET,
@@ -23,15 +21,15 @@ AFTER_TRIGGER = {
 AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
-@dataclass(slots=True, eq=False)
-class Working:
+class Working(msgspec.Struct, eq=False, gc=False):
     """A working order's state. Quantities are in units of the instrument, times in ns UTC.
 
     `number` is its time priority and grows with arrival. `kind` is what it works as now: its order type until it is
     triggered. It reaches the market at `arrival_ts`; `arrived` says that it is in the book. `rested` says that its
     limit has met the market without filling in full, so that it gives liquidity. `version` grows when its prices are
-    amended: what was worked out before does not count any more. `filed` is where the book's index holds it. `oco_cut`
-    is how much the fills of its group have taken off its quantity.
+    amended: what was worked out before does not count any more. `level` is where the book's index holds it, None for
+    nowhere. `oco_cut` is how much the fills of its group have taken off its quantity, `group` the one in which one
+    order cancels the others, empty for none.
     """
 
     order: Order
@@ -49,29 +47,38 @@ class Working:
     rested: bool = False
     alive: bool = True
     version: int = 0
-    filed: Filed | None = None
+    level: float | None = None
     oco_cut: float = 0.0
+    group: str = ""
 
     @classmethod
     def of(cls, order: Order, number: int) -> Working:
         """A new order's state."""
         buys = order.direction is Direction.BUY
-        return cls(
-            order=order,
-            number=number,
-            quantity=order.quantity,
-            leaves=order.quantity,
-            kind=order.order_type,
-            stop=order.stop_price,
-            sign=1 if buys else -1,
-            buys=buys,
-            expire_ts=order.expire_ts if order.time_in_force is TimeInForce.GTD else None,
-        )
+        quantity, sign = order.quantity, 1 if buys else -1
+        working = cls(order, number, quantity, quantity, order.order_type, order.stop_price, sign, buys)
+        if order.time_in_force is TimeInForce.GTD:
+            working.expire_ts = order.expire_ts
+        if order.group_type is not GroupType.NONE:
+            working.group = group_of(order)
+        return working
 
     @property
     def state(self) -> OrderState:
         """PARTIAL once something has filled, else ROUTED."""
         return OrderState.PARTIAL if self.filled else OrderState.ROUTED
+
+
+def group_of(order: Order) -> str:
+    """The group in which one order cancels the others, empty if there is none.
+
+    OCO orders share their group, the children of a bracket (its target and its stop) their parent.
+    """
+    if order.group_type is GroupType.OCO:
+        return order.group_id
+    if order.group_type is GroupType.BRACKET and order.parent_id:
+        return f"children of {order.parent_id}"
+    return ""
 
 
 RELATIVE_TOLERANCE: Final = 1e-9
@@ -80,13 +87,15 @@ RELATIVE_TOLERANCE: Final = 1e-9
 
 def remainder(quantity: float, filled: float) -> float:
     """What is left of an order's quantity."""
+    if quantity == filled:
+        return 0.0
     left = tidy(quantity - filled)
     return 0.0 if left <= RELATIVE_TOLERANCE * quantity else left
 
 
 def tidy(quantity: float) -> float:
     """A quantity or price without the dust of binary fractions (0.3 - 0.1 is 0.2), and no negative zero."""
-    return round(quantity, 10) + 0.0
+    return (round(quantity, 10) if quantity % 1.0 else quantity) + 0.0
 
 
 _REQUIRED: dict[OrderType, tuple[Callable[[Order], bool], str]] = {
@@ -103,5 +112,5 @@ def missing(order: Order) -> str | None:
     """What an order of its type needs and does not have. The order manager refuses it before; a broker makes sure."""
     if not order.quantity > 0:
         return "a quantity above 0"
-    present, needed = _REQUIRED.get(order.order_type, (lambda _: True, ""))
-    return None if present(order) else needed
+    required = _REQUIRED.get(order.order_type)
+    return None if required is None or required[0](order) else required[1]

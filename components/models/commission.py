@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from pydantic import AfterValidator, Field, model_validator
 
 from bus.runtime.settings import StrictModel
@@ -18,7 +18,7 @@ from schemas import Direction, FeeLine, Liquidity
 Basis = Literal["quantity", "value"]
 
 
-class Execution(NamedTuple):
+class Execution(msgspec.Struct, frozen=True, gc=False):
     """A fill as a fee sees it; `value` is price x quantity x multiplier."""
 
     quantity: float
@@ -32,8 +32,7 @@ class Execution(NamedTuple):
         return self.quantity if basis == "quantity" else self.value
 
 
-@dataclass(slots=True)
-class OrderTally:
+class OrderTally(msgspec.Struct):
     """What one order has filled and paid so far. `cost` is before, `commission` after minimum and maximum."""
 
     quantity: float = 0.0
@@ -42,7 +41,7 @@ class OrderTally:
     maker_value: float = 0.0
     cost: float = 0.0
     commission: float = 0.0
-    paid: dict[str, float] = field(default_factory=dict)
+    paid: dict[str, float] = {}
 
     def add(self, fill: Execution) -> None:
         """Count a fill."""
@@ -100,6 +99,11 @@ class CommissionModel(ExecutionModel):
         """Orders that have filled in part, by id."""
         return {}
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it never charges anything, so that it need not be asked."""
+        return False
+
     def order_cost(self, order: OrderTally, fill: Execution, /) -> float:
         """Cost of the order so far before minimum and maximum; `order` already counts `fill`, `order.cost` not."""
         raise NotImplementedError
@@ -118,13 +122,17 @@ class CommissionModel(ExecutionModel):
         multiplier: float = 1.0,
     ) -> tuple[FeeLine, ...]:
         """The fee lines of one fill, those of zero left out; negative is a rebate. `ts` is its time, ns UTC."""
-        fill = Execution(quantity, abs(fill_price * quantity * multiplier), Direction(direction), liquidity, ts)
-        order = self.tallies.setdefault(order_id, OrderTally())
+        way = direction if type(direction) is Direction else Direction(direction)
+        fill = Execution(quantity, abs(fill_price * quantity * multiplier), way, liquidity, ts)
+        order = self.tallies.get(order_id)
+        if order is None:
+            order = self.tallies[order_id] = OrderTally()
         self._charge(order, fill)
         self.traded(fill)
         owed = [("commission", order.commission)]
-        owed += [(extra.name, extra.total(order, fill.direction)) for extra in self.extra_fees]
-        return tuple(_lines(order.paid, owed))
+        if self.extra_fees:
+            owed += [(extra.name, extra.total(order, way)) for extra in self.extra_fees]
+        return _lines(order.paid, owed)
 
     def forget(self, order_id: str) -> None:
         """The order is final: its partial fills need not be remembered any more."""
@@ -155,15 +163,20 @@ class CommissionModel(ExecutionModel):
         return 0
 
 
-def _lines(paid: dict[str, float], owed: list[tuple[str, float]]) -> list[FeeLine]:
+def _lines(paid: dict[str, float], owed: list[tuple[str, float]]) -> tuple[FeeLine, ...]:
     """What is owed and not paid yet; from then on it is paid."""
-    lines = [FeeLine(name, total - paid.get(name, 0.0)) for name, total in owed]
+    lines = [FeeLine(name, amount) for name, total in owed if (amount := total - paid.get(name, 0.0)) != 0]
     paid.update(owed)
-    return [line for line in lines if line.amount != 0]
+    return tuple(lines)
 
 
 class NoCommissionModel(CommissionModel):
-    """No commission; extra lines may still be charged."""
+    """No commission; a minimum or extra lines may still be charged."""
+
+    @property
+    def is_free(self) -> bool:
+        """True without a minimum and extra lines."""
+        return not self.minimum and not self.extra_fees
 
     def order_cost(self, _order: OrderTally, _fill: Execution, /) -> float:
         """Zero."""
@@ -174,6 +187,11 @@ class FixedCommissionModel(CommissionModel):
     """`cost_per_trade` once an order, with its first fill."""
 
     cost_per_trade: float = Field(default=0.0, ge=0)
+
+    @property
+    def is_free(self) -> bool:
+        """True when the cost is 0, without a minimum and extra lines."""
+        return not self.cost_per_trade and not self.minimum and not self.extra_fees
 
     def order_cost(self, _order: OrderTally, _fill: Execution, /) -> float:
         """`cost_per_trade`."""

@@ -6,15 +6,16 @@ import itertools
 import math
 from collections import deque
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
+import msgspec
 from pydantic import Field
 
 from components.models.registry import ExecutionModel, ModelConfig, Registry
 from schemas import Bar, Direction
 
 
-class Terms(NamedTuple):
+class Terms(msgspec.Struct, frozen=True, gc=False):
     """What slippage may depend on; the fields as in `SlippageModel.apply_slippage`."""
 
     price: float
@@ -27,6 +28,11 @@ class Terms(NamedTuple):
 
 class SlippageModel(ExecutionModel):
     """Base of all slippage models. A subclass gives `impact`, or replaces `apply_slippage` altogether."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it never moves a price, so that it need not be asked."""
+        return False
 
     @property
     def learns(self) -> bool:
@@ -60,6 +66,8 @@ class SlippageModel(ExecutionModel):
         if bar is not None:
             symbol = bar.symbol
         fraction = self.impact(Terms(price, quantity, bar, volatility, adv, symbol))
+        if fraction == 0.0:
+            return price
         if price <= 0:  # what moves a positive price up moves a negative one down
             return price * (1.0 - fraction if direction == Direction.BUY else 1.0 + fraction)
         return max(price * (1.0 + fraction if direction == Direction.BUY else 1.0 - fraction), 0.0)
@@ -67,6 +75,11 @@ class SlippageModel(ExecutionModel):
 
 class NoSlippageModel(SlippageModel):
     """Orders fill at the market's price."""
+
+    @property
+    def is_free(self) -> bool:
+        """True."""
+        return True
 
     def impact(self, _terms: Terms, /) -> float:
         """Zero."""
@@ -77,6 +90,11 @@ class FixedSlippageModel(SlippageModel):
     """The same fraction of the price for every order."""
 
     price_impact: float = Field(default=0.0, ge=0)
+
+    @property
+    def is_free(self) -> bool:
+        """True when `price_impact` is 0."""
+        return not self.price_impact
 
     def impact(self, _terms: Terms, /) -> float:
         """`price_impact`."""

@@ -1,12 +1,13 @@
-"""What is known of every order, found by id, symbol, state, parent and group without looking through the others."""
+"""What is known of every order, found by id, parent and group without looking through the others."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from components.order_manager.lifecycle import FINAL_STATES
 from schemas.enums import GroupType, OrderState
@@ -18,8 +19,7 @@ _RELATIVE_TOLERANCE: Final = 1e-9
 _NONE: Final[Mapping[str, OrderRecord]] = MappingProxyType({})
 
 
-@dataclass(slots=True, eq=False)
-class OrderRecord:
+class OrderRecord(msgspec.Struct, eq=False, gc=False):
     """One order and what became of it.
 
     `order` holds the terms in force, `asked` the amendments that its broker has not answered yet, oldest first.
@@ -36,14 +36,19 @@ class OrderRecord:
     average_price: float = 0.0
     whole_quantity: float = 0.0
     parent_quantity: float = 0.0
-    fill_ids: set[str] = field(default_factory=set)
-    asked: list[Order] = field(default_factory=list)
-    history: list[OrderStatus] = field(default_factory=list)
+    fill_ids: set[str] = set()
+    asked: list[Order] = []
+    history: list[OrderStatus] = []
 
     @property
     def is_final(self) -> bool:
         """Whether nothing of it works any more."""
         return self.state in FINAL_STATES
+
+    @property
+    def depends(self) -> bool:
+        """Whether it belongs to a group or follows a parent."""
+        return bool(self.order.group_id or self.order.parent_id)
 
     @property
     def is_held(self) -> bool:
@@ -70,7 +75,7 @@ class OrderRecord:
 class OrderBook:
     """All orders that work, and the last `max_completed` that do not; the oldest of those are forgotten first.
 
-    Adding, moving and finding an order cost the same however many there are.
+    Adding, completing and finding an order by its id, its parent or its group cost the same however many there are.
     """
 
     def __init__(self, max_completed: int) -> None:
@@ -78,10 +83,7 @@ class OrderBook:
         self.dropped = 0
         self.active: dict[str, OrderRecord] = {}
         self.completed: OrderedDict[str, OrderRecord] = OrderedDict()
-        self._by_state: dict[OrderState, dict[str, OrderRecord]] = {state: {} for state in OrderState}
-        self._active_by_symbol: dict[str, dict[str, OrderRecord]] = {}
-        self._completed_by_symbol: dict[str, dict[str, OrderRecord]] = {}
-        self._by_parent: dict[str, dict[str, OrderRecord]] = {}
+        self.by_parent: dict[str, dict[str, OrderRecord]] = {}
         self._by_group: dict[str, dict[str, OrderRecord]] = {}
 
     def get(self, order_id: str) -> OrderRecord | None:
@@ -91,69 +93,54 @@ class OrderBook:
     def add(self, record: OrderRecord) -> None:
         """Take in a new order, whose id is not known and whose state is RECEIVED."""
         order = record.order
-        order_id = order.order_id
-        self.active[order_id] = record
-        self._by_state[record.state][order_id] = record
-        _put(self._active_by_symbol, order.symbol, record)
+        self.active[order.order_id] = record
         if order.parent_id:
-            _put(self._by_parent, order.parent_id, record)
+            _put(self.by_parent, order.parent_id, record)
         if order.group_id or order.parent_id:
             _put(self._by_group, exclusion_key(order), record)
 
-    def moved(self, record: OrderRecord, previous: OrderState) -> None:
-        """Note that the order's state was `previous` and is not any more."""
-        state = record.state
-        if state is previous:
-            return
-        order_id = record.order.order_id
-        del self._by_state[previous][order_id]
-        self._by_state[state][order_id] = record
-        if state in FINAL_STATES and previous not in FINAL_STATES:
-            self._complete(record)
+    def complete(self, record: OrderRecord) -> None:
+        """Note that a working order has become final."""
+        order = record.order
+        order_id = order.order_id
+        if record.asked:
+            record.asked.clear()
+        del self.active[order_id]
+        self.completed[order_id] = record
+        if len(self.completed) > self.max_completed:
+            self._forget(self.completed.popitem(last=False)[1])
 
     def find(self, symbol: str | None = None, state: OrderState | None = None) -> list[OrderRecord]:
-        """Known orders of `symbol` and in `state`; those that work first, each kind in order of arrival there."""
-        if symbol is None:
-            return list(self._by_state[state].values()) if state else [*self.active.values(), *self.completed.values()]
-        of_symbol = [
-            *self._active_by_symbol.get(symbol, _NONE).values(),
-            *self._completed_by_symbol.get(symbol, _NONE).values(),
+        """Known orders of `symbol` and in `state`; those that work first, each kind in order of arrival there.
+
+        Looks at every known order, so it is for queries and not for the path of an order.
+        """
+        return [
+            record
+            for record in (*self.active.values(), *self.completed.values())
+            if (symbol is None or record.order.symbol == symbol) and (state is None or record.state is state)
         ]
-        return [record for record in of_symbol if state is None or record.state is state]
 
     def working(self, symbol: str) -> list[OrderRecord]:
-        """Orders that are not final, of `symbol` or, when it is empty, of all, in order of arrival."""
-        return list((self._active_by_symbol.get(symbol, _NONE) if symbol else self.active).values())
+        """Orders that are not final, of `symbol` or, when it is empty, of all, in order of arrival. Looks at all."""
+        return [record for record in self.active.values() if not symbol or record.order.symbol == symbol]
 
     def children(self, parent_id: str) -> list[OrderRecord]:
         """Known orders that name this parent, in order of arrival."""
-        return list(self._by_parent.get(parent_id, _NONE).values())
+        return list(self.by_parent.get(parent_id, _NONE).values())
 
     def siblings(self, record: OrderRecord) -> list[OrderRecord]:
         """Known orders of which only one may fill, if this one does, in order of arrival; without itself."""
         members = self._by_group.get(exclusion_key(record.order), _NONE).values()
         return [member for member in members if member is not record]
 
-    def _complete(self, record: OrderRecord) -> None:
-        order = record.order
-        record.asked.clear()
-        del self.active[order.order_id]
-        _take(self._active_by_symbol, order.symbol, order.order_id)
-        self.completed[order.order_id] = record
-        _put(self._completed_by_symbol, order.symbol, record)
-        if len(self.completed) > self.max_completed:
-            self._forget(self.completed.popitem(last=False)[1])
-
     def _forget(self, record: OrderRecord) -> None:
         order = record.order
-        order_id = order.order_id
         self.dropped += 1
-        del self._by_state[record.state][order_id]
-        _take(self._completed_by_symbol, order.symbol, order_id)
         if order.parent_id:
-            _take(self._by_parent, order.parent_id, order_id)
+            _take(self.by_parent, order.parent_id, order.order_id)
         if order.group_id or order.parent_id:
-            _take(self._by_group, exclusion_key(order), order_id)
+            _take(self._by_group, exclusion_key(order), order.order_id)
 
 
 def exclusion_key(order: Order) -> str:

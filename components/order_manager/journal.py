@@ -9,7 +9,7 @@ from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
 from components.order_manager.book import OrderBook, OrderRecord
 from components.order_manager.codes import NoticeCode, RejectCode
-from components.order_manager.lifecycle import IllegalTransition, OrderEvent, step
+from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent, refusal
 from schemas.enums import OrderState
 from schemas.orders import OrderStatus
 
@@ -38,12 +38,15 @@ class Journal:
     def advance(self, record: OrderRecord, event: OrderEvent, code: str = "", reason: str = "") -> bool:
         """Let `event` happen to the order; False when the life cycle does not allow it, which is then reported."""
         previous = record.state
-        try:
-            record.state = step(previous, event)
-        except IllegalTransition as refusal:
-            self.refuse(record, NoticeCode.ILLEGAL_TRANSITION, f"{refusal}. {reason}" if reason else str(refusal))
+        state = TRANSITIONS[previous].get(event)
+        if state is None:
+            text = refusal(previous, event)
+            self.refuse(record, NoticeCode.ILLEGAL_TRANSITION, f"{text}. {reason}" if reason else text)
             return False
-        self._book.moved(record, previous)
+        if state is not previous:
+            record.state = state
+            if state in FINAL_STATES and previous not in FINAL_STATES:
+                self._book.complete(record)
         self._note(record, previous, code, reason)
         return True
 
@@ -54,7 +57,7 @@ class Journal:
     def refuse(self, record: OrderRecord, code: str, reason: str) -> None:
         """Publish that something about this order was refused: it did not change."""
         self._count_refusal(code)
-        self._emit(self._status(record, record.state, code, reason))
+        self._emit(_status(record, record.state, self._clock.now_ns, code, reason))
 
     def refuse_unknown(self, order_id: str, symbol: str, code: RejectCode, reason: str) -> None:
         """Publish a refusal about an order that is not known, as FIX does: with the state REJECTED."""
@@ -68,24 +71,17 @@ class Journal:
             self.counts[code] += 1
 
     def _note(self, record: OrderRecord, previous: OrderState | None, code: str, reason: str) -> None:
-        if previous is not record.state:
+        if record.state is not previous:
             self.counts[record.state] += 1
-        if code in _OWN_CODES:
+        if code and code in _OWN_CODES:
             self.counts[code] += 1
-        status = self._status(record, previous, code, reason)
+        status = _status(record, previous, self._clock.now_ns, code, reason)
         record.history.append(status)
         self._emit(status)
 
-    def _status(self, record: OrderRecord, previous: OrderState | None, code: str, reason: str) -> OrderStatus:
-        order = record.order
-        return OrderStatus(
-            order.order_id,
-            order.symbol,
-            previous,
-            record.state,
-            record.filled_quantity,
-            record.average_price,
-            self._clock.now_ns,
-            code,
-            reason,
-        )
+
+def _status(record: OrderRecord, previous: OrderState | None, now: int, code: str, reason: str) -> OrderStatus:
+    order, filled = record.order, record.filled_quantity
+    return OrderStatus(
+        order.order_id, order.symbol, previous, record.state, filled, record.average_price, now, code, reason
+    )

@@ -11,7 +11,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from bus.errors import AdmfError
 from schemas.enums import OrderState
 
 
@@ -104,26 +103,10 @@ FINAL_STATES: Final = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRE
 """States in which nothing is left to work. Only a fill that was on its way can still be heard of."""
 
 
-class IllegalTransition(AdmfError):
-    """The table has no such event in this state."""
-
-    def __init__(self, state: OrderState, event: OrderEvent) -> None:
-        self.state = state
-        self.event = event
-        allowed = ", ".join(TRANSITIONS[state]) or "nothing, it is final"
-        super().__init__(f"an order that is {state} cannot take {event}; it can take {allowed}")
-
-
-def step(state: OrderState, event: OrderEvent) -> OrderState:
-    """The state after `event`.
-
-    Raises:
-        IllegalTransition: the table does not allow it; names what it does allow.
-    """
-    following = TRANSITIONS[state].get(event)
-    if following is None:
-        raise IllegalTransition(state, event)
-    return following
+def refusal(state: OrderState, event: OrderEvent) -> str:
+    """Why `event`, which the table does not have in this state, is refused: a sentence that names what it has."""
+    allowed = ", ".join(TRANSITIONS[state]) or "nothing, it is final"
+    return f"an order that is {state} cannot take {event}; it can take {allowed}"
 
 
 def as_markdown() -> str:

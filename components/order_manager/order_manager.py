@@ -93,7 +93,7 @@ class OrderManager(Component):
             self._journal.advance(record, OrderEvent.REJECTED, rejection.code, rejection.reason)
             return
         self._journal.advance(record, OrderEvent.VALIDATED)
-        if order.group_id or order.parent_id:
+        if record.depends:
             self._groups.admit(record)
         else:
             self._router.submit(record)
@@ -141,7 +141,7 @@ class OrderManager(Component):
             return
         before = record.state
         apply_report(self._journal, record, report)
-        if record.is_final and record.state is not before:
+        if self._book.by_parent and record.is_final and record.state is not before:
             self._groups.tell_children(record)
 
     @handles(Fill)
@@ -151,7 +151,7 @@ class OrderManager(Component):
         if record is None:
             what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
             self._refuse_unknown(fill.order_id, fill.symbol, what)
-        elif book_fill(self._journal, record, fill):
+        elif book_fill(self._journal, record, fill) and (record.depends or self._book.by_parent):
             self._groups.after_fill(record)
 
     def order(self, order_id: str) -> OrderRecord | None:
@@ -178,7 +178,9 @@ class OrderManager(Component):
 
     def _check(self, record: OrderRecord) -> Rejection | None:
         order = record.order
-        rejection = self._validator.check(order, self.clock.now_ns) or self._children.check(record)
+        rejection = self._validator.check(order, self.clock.now_ns)
+        if rejection is None and order.parent_id:
+            rejection = self._children.check(record)
         if rejection is not None:
             return rejection
         broker = self._router.broker_of(order.symbol)

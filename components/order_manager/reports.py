@@ -11,7 +11,7 @@ from components.order_manager.amendments import describe
 from components.order_manager.book import OrderRecord
 from components.order_manager.codes import NoticeCode
 from components.order_manager.journal import Journal
-from components.order_manager.lifecycle import TRANSITIONS, OrderEvent
+from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent
 from schemas.enums import ReportType
 from schemas.orders import BrokerReport, Fill, Order
 
@@ -28,20 +28,21 @@ def book_fill(journal: Journal, record: OrderRecord, fill: Fill) -> bool:
     if fill.fill_id in record.fill_ids:
         journal.counts["duplicate_fills"] += 1
         return False
-    fault = _fault_of(fill, record.order)
+    order = record.order
+    fault = _fault_of(fill, order)
     if fault:
         journal.refuse(record, NoticeCode.WRONG_FILL, fault)
         return False
     before = record.state
     record.add_fill(fill.fill_id, fill.quantity, fill.price)
-    left = record.remainder(record.order.quantity)
+    left = record.remainder(order.quantity)
     event = OrderEvent.LAST_FILL if left <= 0 else OrderEvent.FILL
     legal = event in TRANSITIONS[before]
     code, reason = "", ""
     if left < 0:
         code = NoticeCode.OVERFILL
-        reason = f"fill {fill.fill_id} makes {record.filled_quantity} filled of {record.order.quantity} ordered"
-    elif record.is_final or not legal:
+        reason = f"fill {fill.fill_id} makes {record.filled_quantity} filled of {order.quantity} ordered"
+    elif before in FINAL_STATES or not legal:
         code = NoticeCode.LATE_FILL if legal else NoticeCode.ILLEGAL_TRANSITION
         reason = f"fill {fill.fill_id} came when the order was {before}"
     if legal:

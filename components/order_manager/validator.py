@@ -70,15 +70,8 @@ class OrderValidator:
 
     def check(self, order: Order, now_ns: int) -> Rejection | None:
         """The first fault of `order` at time `now_ns` (ns UTC), None when there is none."""
-        return (
-            _check_names(order)
-            or _check_words(order)
-            or _check_prices(order)
-            or _check_trail(order)
-            or _check_life(order, now_ns)
-            or _check_group(order)
-            or self._check_instrument(order)
-        )
+        rejection = None if _is_plain(order) else _check_terms(order, now_ns)
+        return rejection or self._check_instrument(order)
 
     def steps(self, symbol: str) -> Steps:
         """The instrument's steps; `ANY_STEPS` when it is not declared."""
@@ -146,6 +139,40 @@ def _is_positive(value: object) -> bool:
     if type(value) is float:  # the usual case; NaN fails both comparisons
         return 0.0 < value < math.inf
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _is_plain(order: Order) -> bool:
+    """Whether an order is of the usual kind and right, seen at one glance: `_check_terms` would find no fault in it.
+
+    A market order, or a limit order, that is good till cancelled and asks for nothing else.
+    """
+    quantity, kind, limit = order.quantity, order.order_type, order.limit_price
+    return (
+        type(quantity) is float
+        and 0.0 < quantity < math.inf
+        and (
+            (kind is OrderType.MARKET and limit is None)
+            or (kind is OrderType.LIMIT and type(limit) is float and 0.0 < limit < math.inf)
+        )
+        and order.time_in_force is TimeInForce.GTC
+        and order.group_type is GroupType.NONE
+        and type(order.direction) is Direction
+        and order.stop_price is order.expire_ts is order.trail_amount is order.trail_pct is None
+        and not (order.post_only or order.parent_id)
+        and type(order.order_id) is type(order.symbol) is str
+        and bool(order.order_id and order.symbol)
+    )
+
+
+def _check_terms(order: Order, now_ns: int) -> Rejection | None:
+    return (
+        _check_names(order)
+        or _check_words(order)
+        or _check_prices(order)
+        or _check_trail(order)
+        or _check_life(order, now_ns)
+        or _check_group(order)
+    )
 
 
 def _check_names(order: Order) -> Rejection | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Collection
 from typing import Final
+
+import msgspec
 
 from bus.runtime.settings import Instrument, RunSettings
 from schemas import Direction, Fill, Order, OrderState, OrderStatus, OrderType
@@ -11,32 +14,42 @@ from schemas import Direction, Fill, Order, OrderState, OrderStatus, OrderType
 QUANTITY_DECIMALS: Final = 9
 """Quantities are sums of floats; beyond this many decimals there is only rounding error."""
 
+FILLS_KEPT: Final = 10_000
+"""So many fills are remembered, by their ids, to tell a repetition."""
+
 _DUST: Final = 0.5 * 10.0**-QUANTITY_DECIMALS
 _FINAL: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
 _SURE_TO_FILL: Final = frozenset({OrderType.MARKET, OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE})
+_NONE: Final[dict[str, Working]] = {}
 
 
-@dataclass(slots=True)
-class Working:
-    """An order that is not final. `leaves` is what has not filled; `cancelling` says that its cancel was asked for."""
+class Working(msgspec.Struct, eq=False, gc=False):
+    """An order that is not final. `leaves` is what has not filled; `cancelling` says that its cancel was asked for.
+
+    `protects` says that it is the target or the stop loss of a bracket, `waits` that it is not and waits for a price,
+    to open or close.
+    """
 
     order: Order
     leaves: float
+    protects: bool
+    waits: bool
     cancelling: bool = False
 
-    @property
-    def protects(self) -> bool:
-        """Whether it is the target or the stop loss of a bracket."""
-        return bool(self.order.parent_id)
+    @classmethod
+    def of(cls, order: Order) -> Working:
+        """An order that was just made."""
+        protects = bool(order.parent_id)
+        return cls(order, order.quantity, protects, not protects and order.order_type not in _SURE_TO_FILL)
 
     def waits_against(self, direction: Direction) -> bool:
         """Whether it waits for a price, to open or close the other way than `direction`."""
-        is_sure = self.order.order_type in _SURE_TO_FILL
-        return not self.protects and not is_sure and self.order.direction is not direction
+        return self.waits and self.order.direction is not direction
 
-    def counts_for(self, direction: Direction) -> bool:
-        """Whether its fill is to be reckoned with when a signal in `direction` is sized."""
-        return not self.protects and not self.cancelling and not self.waits_against(direction)
+    @property
+    def counts(self) -> bool:
+        """Whether its fill is to be reckoned with when a signal is sized that it does not wait against."""
+        return not self.protects and not self.cancelling
 
 
 class Holdings:
@@ -51,6 +64,7 @@ class Holdings:
         self._run = run
         self._working: dict[str, dict[str, Working]] = {}
         self._fill_ids: set[str] = set()
+        self._latest_fills: deque[str] = deque()
         self._instruments: dict[str, Instrument] = {}
 
     def instrument(self, symbol: str) -> Instrument:
@@ -71,35 +85,46 @@ class Holdings:
         """The signed position once the orders that count for a signal in `direction` have filled."""
         quantity = self.positions.get(symbol, 0.0)
         for working in self.working(symbol):
-            if working.counts_for(direction):
+            if working.counts and not working.waits_against(direction):
                 quantity += working.order.direction.sign * working.leaves
         return quantity if abs(quantity) > _DUST else 0.0
 
-    def working(self, symbol: str) -> list[Working]:
+    def working(self, symbol: str) -> Collection[Working]:
         """The orders of a symbol that are not final, oldest first."""
-        return list(self._working.get(symbol, {}).values())
+        orders = self._working.get(symbol)
+        return orders.values() if orders else ()
 
     def add(self, order: Order) -> None:
         """An order that was just made."""
-        self._working.setdefault(order.symbol, {})[order.order_id] = Working(order, order.quantity)
+        orders = self._working.get(order.symbol)
+        if orders is None:
+            orders = self._working[order.symbol] = {}
+        orders[order.order_id] = Working.of(order)
 
     def fill(self, fill: Fill) -> None:
-        """Take a fill into position and cash. One that was told before (same fill id) changes nothing."""
-        if fill.fill_id in self._fill_ids:
+        """Take a fill into position and cash. One of the last `FILLS_KEPT` that is told again changes nothing."""
+        fill_id, symbol, quantity = fill.fill_id, fill.symbol, fill.quantity
+        if fill_id in self._fill_ids:
             return
-        self._fill_ids.add(fill.fill_id)
-        symbol = fill.symbol
-        signed = fill.direction.sign * fill.quantity
+        self._remember(fill_id)
+        signed = fill.direction.sign * quantity
         self.cash -= signed * fill.price * self.instrument(symbol).multiplier + fill.commission
-        self.marks.setdefault(symbol, fill.price)
-        quantity = self.positions.pop(symbol, 0.0) + signed
-        if abs(quantity) > _DUST:
-            self.positions[symbol] = quantity
-        working = self._working.get(symbol, {}).get(fill.order_id)
+        if symbol not in self.marks:
+            self.marks[symbol] = fill.price
+        held = self.positions.pop(symbol, 0.0) + signed
+        if abs(held) > _DUST:
+            self.positions[symbol] = held
+        working = self._working.get(symbol, _NONE).get(fill.order_id)
         if working is not None:
-            working.leaves = max(0.0, working.leaves - fill.quantity)
+            working.leaves = max(0.0, working.leaves - quantity)
 
-    def status(self, status: OrderStatus) -> None:
-        """Forget an order that has become final."""
+    def close(self, status: OrderStatus) -> None:
+        """Forget an order if it has become final."""
         if status.state in _FINAL:
-            self._working.get(status.symbol, {}).pop(status.order_id, None)
+            self._working.get(status.symbol, _NONE).pop(status.order_id, None)
+
+    def _remember(self, fill_id: str) -> None:
+        self._fill_ids.add(fill_id)
+        self._latest_fills.append(fill_id)
+        if len(self._latest_fills) > FILLS_KEPT:
+            self._fill_ids.discard(self._latest_fills.popleft())

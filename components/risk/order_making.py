@@ -16,11 +16,13 @@ def orders_for(signal: Signal, closing: float, opening: float, next_id: NextId, 
     One order for both, unless the signal asks for a bracket: its children must protect no more than what their parent
     opens, so what closes is then an order of its own.
     """
+    if signal.target_price is None and signal.stop_loss_price is None:
+        return _plain(signal, closing + opening, next_id, ts)
     prices = {OrderType.LIMIT: signal.target_price, OrderType.STOP: signal.stop_loss_price}
-    if _clean(opening) <= 0 or not any(price is not None for price in prices.values()):
+    if _clean(opening) <= 0:
         return _plain(signal, closing + opening, next_id, ts)
     orders = _plain(signal, closing, next_id, ts)
-    parent = _on_terms(signal, opening, next_id(), ts, is_parent=True)
+    parent = _on_terms(signal, _clean(opening), next_id(), ts, is_parent=True)
     children = [
         _child(parent, order_type, price, next_id()) for order_type, price in prices.items() if price is not None
     ]
@@ -45,20 +47,21 @@ def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: 
 
 
 def _plain(signal: Signal, quantity: float, next_id: NextId, ts: int) -> list[Order]:
-    return [_on_terms(signal, quantity, next_id(), ts)] if _clean(quantity) > 0 else []
+    quantity = _clean(quantity)
+    return [_on_terms(signal, quantity, next_id(), ts)] if quantity > 0 else []
 
 
 def _on_terms(signal: Signal, quantity: float, order_id: str, ts: int, is_parent: bool = False) -> Order:
     return Order(
-        order_id=order_id,
-        symbol=signal.symbol,
-        direction=signal.direction,
-        quantity=_clean(quantity),
-        order_type=signal.order_type,
-        ts=ts,
-        limit_price=signal.limit_price,
-        stop_price=signal.stop_price,
-        time_in_force=signal.time_in_force,
+        order_id,
+        signal.symbol,
+        signal.direction,
+        quantity,
+        signal.order_type,
+        ts,
+        signal.limit_price,
+        signal.stop_price,
+        signal.time_in_force,
         group_id=order_id if is_parent else "",
         group_type=GroupType.BRACKET if is_parent else GroupType.NONE,
         reason=signal.reason,
@@ -86,4 +89,5 @@ def _child(parent: Order, order_type: OrderType, price: float, order_id: str) ->
 
 
 def _clean(quantity: float) -> float:
-    return round(float(quantity), QUANTITY_DECIMALS)
+    quantity = float(quantity)
+    return round(quantity, QUANTITY_DECIMALS) if quantity % 1.0 else quantity

@@ -75,24 +75,28 @@ class RiskStub(Component):
     @handles(OrderStatus)
     def on_order_status(self, status: OrderStatus) -> None:
         """Keep the orders that are working."""
-        self._holdings.status(status)
+        self._holdings.close(status)
 
     @handles(Signal)
     def on_signal(self, signal: Signal) -> None:
         """Order what is missing to the position that the signal wants."""
         if self._closing:
             return
-        working = self._holdings.working(signal.symbol)
-        self._cancel([order for order in working if order.waits_against(signal.direction)])
-        held = self._holdings.expected(signal.symbol, signal.direction) * signal.direction.sign
+        holdings, symbol, direction = self._holdings, signal.symbol, signal.direction
+        for order in holdings.working(symbol):
+            if order.waits_against(direction):
+                self._cancel(order)
+        held = holdings.expected(symbol, direction) * direction.sign
         if held > 0:
             return
         closing = closing_quantity(signal, -held, self.parameters.allow_short)
-        opening = opening_quantity(signal, self.parameters, self._holdings)
+        opening = opening_quantity(signal, self.parameters, holdings)
         if closing > 0:
-            self._cancel([order for order in working if order.protects])
-        for order in orders_for(signal, closing, opening, self._next_id, self.clock.now_ns):
-            self._publish(order)
+            for order in holdings.working(symbol):
+                if order.protects:
+                    self._cancel(order)
+        for made in orders_for(signal, closing, opening, self._next_id, self.clock.now_ns):
+            self._publish(made)
 
     @handles(ClosePositions)
     def on_close_positions(self, _request: ClosePositions) -> None:
@@ -103,11 +107,10 @@ class RiskStub(Component):
         for symbol, quantity in sorted(self._holdings.positions.items()):
             self._publish(closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END))
 
-    def _cancel(self, orders: list[Working]) -> None:
-        for working in orders:
-            if not working.cancelling:
-                working.cancelling = True
-                self.emit(CancelOrder(working.order.order_id, self.clock.now_ns, working.order.symbol, OVERTAKEN))
+    def _cancel(self, working: Working) -> None:
+        if not working.cancelling:
+            working.cancelling = True
+            self.emit(CancelOrder(working.order.order_id, self.clock.now_ns, working.order.symbol, OVERTAKEN))
 
     def _publish(self, order: Order) -> None:
         self._holdings.add(order)

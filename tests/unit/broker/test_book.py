@@ -17,7 +17,7 @@ def a_book() -> Book:
 
 def placed(book: Book, number: int, rested: bool = True, **terms) -> Working:
     order = Working.of(an_order(f"risk-{number}", **terms), number)
-    order.rested = rested
+    order.rested, order.arrived = rested, True
     book.place(order)
     return order
 

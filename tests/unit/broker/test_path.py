@@ -26,7 +26,7 @@ positions = st.floats(0.0, CLOSE)
     ],
 )
 def test_a_style_decides_which_extreme_comes_first(style, high, low, expected):
-    assert bar_path(a_bar(o=100, h=high, low=low, c=99), style) == expected
+    assert bar_path(a_bar(o=100, h=high, low=low, c=99), style).prices == expected
 
 
 def test_a_place_lies_between_the_ends_of_its_leg():
@@ -74,7 +74,7 @@ def test_a_flat_path_is_one_price():
 def test_a_reached_level_is_at_its_position_and_not_before(path, level, start, sign):
     here = path.at(start)
     position = path.reach(level, here, sign)
-    visited = [here.price, *path[int(start) + 1 :]]
+    visited = [here.price, *path.prices[int(start) + 1 :]]
     if position is None:
         assert all(sign * (price - level) < 0 for price in visited)
     elif position == start:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from components.broker.market import Market, bar_market
 from components.broker.path import Place
@@ -69,7 +70,7 @@ def test_a_trailing_stop_is_its_distance_from_the_best_price_so_far(bar, style, 
     best = max if direction is SELL else min
     visited = [
         bar.open,
-        *(price for leg, price in enumerate(view.path[1:], 1) if event is None or leg <= event.position),
+        *(price for leg, price in enumerate(view.path.prices[1:], 1) if event is None or leg <= event.position),
     ]
     assert stop == pytest.approx(best(visited) + order.sign * distance)
     if event is not None:
@@ -117,7 +118,7 @@ def test_an_order_on_the_open_that_comes_during_the_bar_is_too_late():
     market = bar_market(a_bar(), "OHLC", None, 0.0)
     market.opens = True
     order = a_working(OrderType.MARKET_ON_OPEN)
-    view = a_view(market, order)._replace(here=Place(1.0, 101.0))
+    view = replace(a_view(market, order), here=Place(1.0, 101.0))
     assert next_event(order, view) is None
 
 

@@ -14,6 +14,7 @@ from schemas import (
     Fill,
     OrderState,
     OrderType,
+    Quote,
     ReportType,
     SubmitCancel,
     SubmitOrder,
@@ -138,3 +139,44 @@ def test_a_day_order_that_latest_could_not_fill_gets_its_session_from_the_next_b
     bench.publish(a_bar(0, volume=100.0), submit(quantity=50.0, time_in_force=TimeInForce.DAY), a_bar(1, volume=100.0))
     assert [fill.quantity for fill in bench.of(Fill)] == [10.0, 10.0]
     assert [report.report for report in bench.of(BrokerReport)] == [ReportType.EXPIRED]
+
+
+def test_idle_bars_may_come_in_a_block():
+    one_by_one, at_once = (Bench(SimulatedBroker("broker", {"slippage": {"model": "volatility"}})) for _ in range(2))
+    bars = [a_bar(n, o=100 + n % 3, c=100 + n % 5, symbol=("AAPL", "MSFT")[n % 2]) for n in range(40)]
+    one_by_one.publish(*bars)
+    at_once.components[0].on_block(bars)
+    now = T0 + 40 * DAY_NS
+    after = [submit("risk-1", ts=now), submit("risk-2", ts=now, symbol="MSFT"), a_bar(41), a_bar(42, symbol="MSFT")]
+    for bench in (one_by_one, at_once):
+        bench.publish(*after[:2], ts=now)
+        bench.publish(*after[2:])
+    assert one_by_one.of(Fill) == at_once.of(Fill)
+    assert len(at_once.of(Fill)) == 2
+
+
+def test_idle_quotes_may_come_in_a_block():
+    bench = Bench(SimulatedBroker("broker"))
+    bench.components[0].on_block([Quote(T0 + n, "AAPL", 99.0 + n, 500.0, 101.0 + n, 300.0) for n in range(3)])
+    bench.publish(submit("risk-1"), Quote(T0 + 3, "AAPL", 102.0, 500.0, 104.0, 300.0))
+    assert [fill.rule for fill in bench.of(Fill)] == ["market_quote"]
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [
+        {},
+        {"slippage": {"model": "none"}, "commission": {"model": "none"}},
+        {"commission": {"model": "fixed", "minimum": 2.0}},
+        {"commission": {"model": "none", "extra_fees": [{"name": "tax", "rate": 0.001}]}},
+        {"slippage": {"model": "fixed", "price_impact": 0.01}},
+    ],
+)
+def test_models_that_cost_nothing_are_not_asked_and_all_others_are(costs):
+    bench = Bench(SimulatedBroker("broker", costs))
+    bench.publish(a_bar(0), submit("risk-1"), a_bar(1))
+    (fill,) = bench.of(Fill)
+    model = costs.get("commission", {})
+    is_dear = bool(model.get("minimum") or model.get("extra_fees"))
+    assert bool(fill.commission) == is_dear == bool(fill.fees)
+    assert fill.slippage == (1.0 if "price_impact" in costs.get("slippage", {}) else 0.0)

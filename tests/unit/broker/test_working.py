@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from components.broker.groups import group_of
-from components.broker.working import Working, missing, tidy
+from components.broker.working import Working, group_of, missing, tidy
 from schemas import Direction, GroupType, OrderState, OrderType, TimeInForce
 from tests.support.builders import T0, an_order
 
@@ -63,3 +64,8 @@ def test_an_order_says_what_it_lacks(terms, lacks):
 )
 def test_orders_exclude_each_other_by_group_or_by_parent(terms, group):
     assert group_of(an_order(**terms)) == group
+
+
+@given(st.one_of(st.floats(), st.floats(-1e6, 1e6).map(lambda n: round(n, 3)), st.integers(-1000, 1000)))
+def test_tidy_rounds_to_ten_places_and_knows_no_negative_zero(value):
+    assert repr(tidy(value)) == repr(round(value, 10) + 0.0)

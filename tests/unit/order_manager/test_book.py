@@ -16,8 +16,9 @@ def a_record(book: OrderBook, order_id: str, state: OrderState = OrderState.ROUT
 
 
 def move(book: OrderBook, record: OrderRecord, state: OrderState) -> None:
-    previous, record.state = record.state, state
-    book.moved(record, previous)
+    was_final, record.state = record.is_final, state
+    if record.is_final and not was_final:
+        book.complete(record)
 
 
 def ids(records: list[OrderRecord]) -> list[str]:
@@ -46,7 +47,7 @@ def test_an_order_that_fills_after_its_cancel_stays_where_it_was_among_the_compl
     a_record(book, "other", OrderState.FILLED)
     move(book, late, OrderState.FILLED)
     assert list(book.completed) == ["late", "other"]
-    assert ids(book.find(state=OrderState.FILLED)) == ["other", "late"]
+    assert ids(book.find(state=OrderState.FILLED)) == ["late", "other"]
     assert not book.find(state=OrderState.CANCELLED)
 
 
@@ -116,10 +117,8 @@ def test_nothing_is_left_of_orders_that_are_forgotten():
     for n in range(100):
         order = {"symbol": f"S{n}", "group_id": f"g{n}", "group_type": GroupType.OCO, "parent_id": f"p{n}"}
         a_record(book, f"a-{n}", OrderState.FILLED, **order)
-    sizes = [len(value) for name, value in vars(book).items() if name.startswith("_by") and name != "_by_state"]
-    assert sizes == [1, 1]
-    assert len(book._completed_by_symbol) == 1
-    assert not book._active_by_symbol
+    sizes = {name: len(value) for name, value in vars(book).items() if isinstance(value, dict)}
+    assert sizes == {"active": 0, "completed": 1, "by_parent": 1, "_by_group": 1}
 
 
 def test_the_average_of_equal_prices_is_that_price():

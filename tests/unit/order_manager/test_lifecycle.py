@@ -7,11 +7,10 @@ from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.lifecycle import (
     FINAL_STATES,
     TRANSITIONS,
-    IllegalTransition,
     OrderEvent,
     as_markdown,
     as_mermaid,
-    step,
+    refusal,
 )
 from schemas import OrderState
 
@@ -26,10 +25,9 @@ def test_the_table_has_a_row_for_every_state_and_nothing_else():
 def test_every_event_in_every_state_leads_to_a_state_or_is_refused():
     for state, event in itertools.product(OrderState, OrderEvent):
         if event in TRANSITIONS[state]:
-            assert step(state, event) in OrderState
+            assert TRANSITIONS[state][event] in OrderState
         else:
-            with pytest.raises(IllegalTransition):
-                step(state, event)
+            assert f"cannot take {event}" in refusal(state, event)
 
 
 def test_every_event_is_legal_somewhere():
@@ -57,8 +55,8 @@ def test_filled_and_rejected_take_nothing_at_all():
 
 @pytest.mark.parametrize("state", [OrderState.CANCELLED, OrderState.EXPIRED])
 def test_a_late_fill_leaves_a_dead_order_dead_unless_it_completes_it(state):
-    assert step(state, OrderEvent.FILL) is state
-    assert step(state, OrderEvent.LAST_FILL) is OrderState.FILLED
+    assert TRANSITIONS[state][OrderEvent.FILL] is state
+    assert TRANSITIONS[state][OrderEvent.LAST_FILL] is OrderState.FILLED
 
 
 def test_a_state_that_is_not_final_can_always_end():
@@ -72,10 +70,10 @@ def test_doubt_comes_only_to_orders_that_a_broker_has():
 
 
 def test_an_illegal_transition_says_what_would_be_legal():
-    with pytest.raises(IllegalTransition, match=r"^an order that is RECEIVED cannot take FILL; it can take VALIDATED,"):
-        step(OrderState.RECEIVED, OrderEvent.FILL)
-    with pytest.raises(IllegalTransition, match=r"cannot take CANCELLED; it can take nothing, it is final$"):
-        step(OrderState.FILLED, OrderEvent.CANCELLED)
+    text = refusal(OrderState.RECEIVED, OrderEvent.FILL)
+    assert text.startswith("an order that is RECEIVED cannot take FILL; it can take VALIDATED,")
+    text = refusal(OrderState.FILLED, OrderEvent.CANCELLED)
+    assert text.endswith("cannot take CANCELLED; it can take nothing, it is final")
 
 
 def test_the_page_shows_the_table_as_it_is():

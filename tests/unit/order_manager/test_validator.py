@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.runtime.settings import RunSettings
+from components.order_manager import validator
 from components.order_manager.codes import RejectCode
 from components.order_manager.validator import ANY_STEPS, OrderValidator, is_multiple
 from schemas import Direction, GroupType, Order, OrderType, TimeInForce
@@ -213,3 +214,35 @@ ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.
 @given(st.dictionaries(st.sampled_from(Order.__struct_fields__), ANYTHING))
 def test_whatever_the_dict_holds_the_answer_is_yes_or_no(values):
     assert OrderValidator.validate_order(a_dict(**values)) in (True, False)
+
+
+def _any_of(*usual: Any) -> st.SearchStrategy[Any]:
+    """The usual values more often than the odd ones."""
+    return st.sampled_from((*usual, *usual, None, "", 0.0, -1.0, NAN, INF, 5, "x", True, False))
+
+
+@given(
+    order_id=_any_of("a-1"),
+    symbol=_any_of("AAPL"),
+    direction=_any_of(*Direction, "BUY"),
+    quantity=_any_of(10.0, 0.5),
+    order_type=_any_of(OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, "LIMIT"),
+    limit_price=_any_of(None, 99.0),
+    stop_price=_any_of(None),
+    time_in_force=_any_of(TimeInForce.GTC, TimeInForce.DAY),
+    expire_ts=_any_of(None),
+    trail_amount=_any_of(None),
+    trail_pct=_any_of(None),
+    post_only=_any_of(False),
+    group_type=_any_of(GroupType.NONE),
+    parent_id=_any_of(""),
+)
+def test_an_order_that_looks_plain_at_a_glance_has_no_fault_at_a_closer_look(**terms):
+    order = Order(ts=T0, **terms)
+    if validator._is_plain(order):
+        assert validator._check_terms(order, T0) is None
+
+
+@pytest.mark.parametrize("terms", [{}, {"order_type": OrderType.LIMIT, "limit_price": 99.0}])
+def test_usual_orders_are_seen_to_be_plain(terms):
+    assert validator._is_plain(an_order(**terms))

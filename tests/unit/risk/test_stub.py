@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from bus.runtime.component import EXECUTION_TYPES, Component
 from bus.runtime.settings import Instrument, RunContext, RunSettings
 from components.risk import RiskStub
+from components.risk.holdings import FILLS_KEPT, Holdings
 from deploy.wiring import wiring_faults
 from schemas import (
     Bar,
@@ -304,3 +305,13 @@ def test_an_instrument_with_lots_is_bought_in_whole_lots() -> None:
     run = {"instruments": [Instrument(symbol="BTC", lot_size=0.1)], "initial_cash": 1_000}
     bench = bench_of(run, percent_of_equity=35)
     assert size(publish(bench, a_signal("BUY", symbol="BTC", price=1_000.0))) == [("BUY", 0.3)]
+
+
+def test_what_is_remembered_of_fills_is_bounded():
+    holdings = Holdings(RunSettings())
+    for n in range(FILLS_KEPT + 500):
+        holdings.fill(a_fill(f"broker-{n}", quantity=1.0))
+    held = holdings.positions["AAPL"]
+    holdings.fill(a_fill(f"broker-{FILLS_KEPT + 499}", quantity=1.0))
+    assert holdings.positions["AAPL"] == held
+    assert len(holdings._fill_ids) == len(holdings._latest_fills) == FILLS_KEPT

@@ -1,0 +1,75 @@
+"""Bars in which nothing happens but market orders at the open are done without a walk: the same as with one."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.broker import SimulatedBroker
+from schemas import Bar, Direction, GroupType, Message, OrderType, SubmitCancel, SubmitOrder, TimeInForce
+from tests.conformance.broker_traffic import traffic
+from tests.support.bench import Bench
+from tests.support.builders import DAY_NS, T0, an_order
+
+orders = st.fixed_dictionaries(
+    {
+        "direction": st.sampled_from(Direction),
+        "quantity": st.sampled_from((10.0, 40.0, 0.3, 2_000.0)),
+        "time_in_force": st.sampled_from((TimeInForce.GTC, TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC)),
+        "reduce_only": st.booleans(),
+        "group_id": st.sampled_from(("", "", "g")),
+    }
+)
+limits = st.fixed_dictionaries({"order_type": st.just(OrderType.LIMIT), "limit_price": st.sampled_from((95.0, 100.0))})
+bars = st.tuples(st.sampled_from((0, 1, 1, 2)), st.sampled_from((0.0, 300.0, 5_000.0)), st.integers(98, 102))
+cancels = st.integers(1, 12)
+steps = st.lists(st.one_of(bars, orders, orders, limits, cancels), max_size=30)
+latencies = st.sampled_from(({}, {"model": "fixed", "ms": 1}, {"model": "fixed", "ms": 43_200_000}))
+
+
+def messages_of(steps: list) -> list[Message]:
+    """A tuple is a bar (days after the last, volume, open), a dict an order's terms, a number an order to cancel."""
+    messages, ts, number = [], T0, 0
+    for step in steps:
+        if isinstance(step, tuple):
+            days, volume, opened = step
+            ts += days * DAY_NS
+            messages.append(Bar(ts, "AAPL", float(opened), opened + 1.0, opened - 1.0, opened + 0.5, volume))
+        elif isinstance(step, dict):
+            number += 1
+            group = {"group_type": GroupType.OCO} if step.get("group_id") else {}
+            messages.append(SubmitOrder(an_order(f"risk-{number}", ts=ts, **step, **group), "broker"))
+        else:
+            messages.append(SubmitCancel(f"risk-{step}", "broker", ts))
+    return messages
+
+
+def said(messages: list[Message], walks: bool, **parameters) -> list[Message]:
+    broker = SimulatedBroker("broker", parameters)
+    bench = Bench(broker)
+    if walks:
+        broker._venue.before_walk = lambda *_: None
+    for message in messages:
+        bench.publish(message, ts=getattr(message, "ts", None) or message.order.ts)
+    return bench.said
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps=steps, latency=latencies)
+def test_market_orders_at_an_open_fill_as_in_a_walk(steps, latency):
+    messages = messages_of(steps)
+    parameters = {"latency": latency} if latency else {}
+    assert said(messages, False, **parameters) == said(messages, True, **parameters)
+
+
+def test_traffic_of_every_kind_is_answered_as_with_walks_only(seed):
+    messages = list(traffic(seed, days=60))
+    assert said(messages, False) == said(messages, True)
+
+
+def test_a_lone_market_order_needs_no_walk(monkeypatch):
+    messages = messages_of([(1, 5_000.0, 100), {"quantity": 10.0}, (1, 5_000.0, 101)])
+    walked = []
+    monkeypatch.setattr("components.broker.venue.Venue.walk", lambda *_: walked.append(1))
+    assert [fill.price for fill in said(messages, False)[-1:]] == [101.0]
+    assert not walked
