@@ -160,7 +160,8 @@ class LocalBus:
         at_once, later = route.parted()
         clock, queue, first = self.clock, self._queue, self._sequencer.head + 1
         seq, raised = first - 1, None
-        for message in itertools.islice(run, start, None) if at_once else ():
+        for index in range(start, len(run) if at_once else start):
+            message = run[index]
             clock.now_ns = message.ts  # type: ignore[attr-defined]
             seq += 1
             self._cause = seq
