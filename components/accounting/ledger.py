@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 from bus.errors import AdmfError
 from bus.runtime.settings import Instrument
-from components.accounting.position import Costs, Position, RoundTrip
-from schemas import Fill
+from components.accounting.position import Position, RoundTrip
+from components.accounting.recent import RecentIds
+from schemas import Direction, Fill
 
 
 class LedgerError(AdmfError):
@@ -41,23 +42,22 @@ class Ledger:
         Raises:
             LedgerError: the position is not the sum of its fills any more.
         """
-        position = self.positions.get(fill.symbol)
+        symbol, quantity, fees = fill.symbol, fill.quantity, fill.commission * rate
+        position = self.positions.get(symbol)
         if position is None:
-            position = self.positions[fill.symbol] = Position(fill.symbol, point_value)
-        costs = Costs(fill.commission * rate, fill.slippage * fill.quantity * point_value)
-        self._count(fill, fill.price * fill.quantity * point_value, costs)
-        trip = position.apply(fill, costs)
+            position = self.positions[symbol] = Position(symbol, point_value)
+        slippage = fill.slippage * quantity * point_value
+        value = fill.price * quantity * point_value
+        self.cash -= (value if fill.direction is Direction.BUY else -value) + fees
+        self.fees += fees
+        self.slippage_cost += slippage
+        self.traded_value += abs(value)
+        self.fills += 1
+        trip = position.apply(fill, fees, slippage)
         if trip is not None:
             self.realised_pnl += trip.realised_pnl
         self._check(position)
         return trip
-
-    def _count(self, fill: Fill, value: float, costs: Costs) -> None:
-        self.cash -= value * fill.direction.sign + costs.fees
-        self.fees += costs.fees
-        self.slippage_cost += costs.slippage
-        self.traded_value += abs(value)
-        self.fills += 1
 
     def _check(self, position: Position) -> None:
         if not position.is_sum_of_fills():
@@ -96,7 +96,7 @@ class Account:
 
     A currency with a rate (account currency per unit of it, constant over the run) is converted when it is booked. One
     without a rate has a ledger of its own, which begins at zero; it is reported beside the account, not in it.
-    `instrument` gives what is known of a symbol. A fill that was booked already is not booked again.
+    `instrument` gives what is known of a symbol. A fill that is among the last ones booked is not booked again.
     """
 
     def __init__(
@@ -111,13 +111,12 @@ class Account:
         self._instrument = instrument
         self._rates = {**(rates or {}), currency: 1.0}
         self._terms: dict[str, tuple[Ledger, float, float]] = {}
-        self._booked: set[str] = set()
+        self._booked = RecentIds()
 
     def apply(self, fill: Fill) -> RoundTrip | None:
         """Book a fill in the ledger of its instrument's currency. Raises LedgerError as `Ledger.apply` does."""
-        if fill.fill_id in self._booked:
+        if not self._booked.is_new(fill.fill_id):
             return None
-        self._booked.add(fill.fill_id)
         ledger, point_value, rate = self._terms_of(fill.symbol)
         return ledger.apply(fill, point_value, rate)
 

@@ -31,35 +31,13 @@ class RoundTrip(NamedTuple):
     exit_fill_id: str
 
 
-class Costs(NamedTuple):
-    """Fees and slippage in money."""
-
-    fees: float
-    slippage: float
-
-    def part(self, share: float) -> Costs:
-        """This share of both."""
-        return Costs(self.fees * share, self.slippage * share)
-
-    def plus(self, other: Costs) -> Costs:
-        """Both together."""
-        return Costs(self.fees + other.fees, self.slippage + other.slippage)
-
-    def minus(self, other: Costs) -> Costs:
-        """What is left without the other."""
-        return Costs(self.fees - other.fees, self.slippage - other.slippage)
-
-
-_NO_COSTS = Costs(0.0, 0.0)
-
-
 @dataclass(slots=True)
 class Position:
     """What is held of a symbol; `quantity` is negative for a short position.
 
     `average_price` is the average entry price of what is held, 0.0 when flat. `point_value` is money per point of
-    price and unit. `realised_pnl` is that of all round trips so far, net of their fees. `costs` are the entry's, of
-    what is still held.
+    price and unit. `realised_pnl` is that of all round trips so far, net of their fees. `fees` and `slippage`, in
+    money, are the entry's, of what is still held.
     """
 
     symbol: str
@@ -67,81 +45,80 @@ class Position:
     quantity: float = 0.0
     average_price: float = 0.0
     realised_pnl: float = 0.0
-    costs: Costs = _NO_COSTS
+    fees: float = 0.0
+    slippage: float = 0.0
     entry_ts: int = 0
     entry_fill_id: str = ""
     bought: float = 0.0
     sold: float = 0.0
 
-    def apply(self, fill: Fill, costs: Costs) -> RoundTrip | None:
-        """Book a fill; the round trip is what it closed, if anything.
+    def apply(self, fill: Fill, fees: float, slippage: float) -> RoundTrip | None:
+        """Book a fill, with its costs in money; the round trip is what it closed, if anything.
 
         What exceeds the holding opens a position the other way; the fill's costs are split by quantity.
         """
-        self._count(fill)
-        if self.quantity * fill.direction.sign >= 0:
-            self._open(fill, fill.quantity, costs)
+        quantity, held = fill.quantity, self.quantity
+        if fill.direction is Direction.BUY:
+            self.bought += quantity
+            sign = 1
+        else:
+            self.sold += quantity
+            sign = -1
+        if held * sign >= 0:
+            self._open(fill, quantity * sign, fees, slippage)
             return None
-        closed = min(abs(self.quantity), fill.quantity)
-        exit_costs = costs.part(closed / fill.quantity)
-        trip = self._close(fill, closed, exit_costs)
-        rest = fill.quantity - closed
-        if rest > _DUST * fill.quantity:
-            self._open(fill, rest, costs.minus(exit_costs))
+        closed = min(abs(held), quantity)
+        share = closed / quantity
+        trip = self._close(fill, closed * sign, fees * share, slippage * share)
+        rest = quantity - closed
+        if rest > _DUST * quantity:
+            self._open(fill, rest * sign, fees - fees * share, slippage - slippage * share)
         return trip
 
     def unrealised_pnl(self, mark: float) -> float:
         """Profit or loss of what is held at the price `mark`, net of the entry's fees."""
-        return (mark - self.average_price) * self.quantity * self.point_value - self.costs.fees
+        return (mark - self.average_price) * self.quantity * self.point_value - self.fees
 
     def is_sum_of_fills(self) -> bool:
         """Whether the quantity equals all that was bought less all that was sold."""
-        tolerance = _TOLERANCE * (self.bought + self.sold)
-        return abs(self.quantity - (self.bought - self.sold)) <= tolerance
+        bought, sold = self.bought, self.sold
+        return abs(self.quantity - (bought - sold)) <= _TOLERANCE * (bought + sold)
 
-    def _count(self, fill: Fill) -> None:
-        if fill.direction is Direction.BUY:
-            self.bought += fill.quantity
-        else:
-            self.sold += fill.quantity
-
-    def _open(self, fill: Fill, quantity: float, costs: Costs) -> None:
-        held = abs(self.quantity)
+    def _open(self, fill: Fill, signed: float, fees: float, slippage: float) -> None:
+        held, quantity = abs(self.quantity), abs(signed)
         if held == 0:
             self.entry_ts = fill.ts
             self.entry_fill_id = fill.fill_id
         self.average_price = (self.average_price * held + fill.price * quantity) / (held + quantity)
-        self.quantity += quantity * fill.direction.sign
-        self.costs = self.costs.plus(costs)
+        self.quantity += signed
+        self.fees += fees
+        self.slippage += slippage
 
-    def _close(self, fill: Fill, closed: float, exit_costs: Costs) -> RoundTrip:
-        side = fill.direction.opposite
-        entry_costs = self.costs.part(closed / abs(self.quantity))
-        costs = entry_costs.plus(exit_costs)
-        gain = (fill.price - self.average_price) * side.sign * closed * self.point_value
+    def _close(self, fill: Fill, signed: float, fees: float, slippage: float) -> RoundTrip:
+        """Close `signed` of the holding, of which `fees` and `slippage` are what the fill cost."""
+        before = abs(self.quantity)
+        share = abs(signed) / before
+        entry_fees, entry_slippage = self.fees * share, self.slippage * share
+        both = entry_fees + fees
+        gain = (fill.price - self.average_price) * -signed * self.point_value
         trip = RoundTrip(
-            symbol=self.symbol,
-            direction=side,
-            quantity=closed,
-            entry_ts=self.entry_ts,
-            entry_price=self.average_price,
-            exit_ts=fill.ts,
-            exit_price=fill.price,
-            realised_pnl=gain - costs.fees,
-            fees=costs.fees,
-            slippage_cost=costs.slippage,
-            entry_fill_id=self.entry_fill_id,
-            exit_fill_id=fill.fill_id,
+            self.symbol,
+            Direction.BUY if signed < 0 else Direction.SELL,
+            abs(signed),
+            self.entry_ts,
+            self.average_price,
+            fill.ts,
+            fill.price,
+            gain - both,
+            both,
+            entry_slippage + slippage,
+            self.entry_fill_id,
+            fill.fill_id,
         )
         self.realised_pnl += trip.realised_pnl
-        self._reduce(closed * side.sign, entry_costs)
-        return trip
-
-    def _reduce(self, signed: float, entry_costs: Costs) -> None:
-        before = abs(self.quantity)
-        self.quantity -= signed
-        self.costs = self.costs.minus(entry_costs)
+        self.quantity += signed
+        self.fees -= entry_fees
+        self.slippage -= entry_slippage
         if abs(self.quantity) <= _DUST * before:
-            self.quantity = 0.0
-            self.average_price = 0.0
-            self.costs = _NO_COSTS
+            self.quantity = self.average_price = self.fees = self.slippage = 0.0
+        return trip

@@ -44,7 +44,12 @@ class Curve:
     def hold(self, cash: float) -> None:
         """Give all times without values those of an account that holds nothing but `cash`."""
         missing = len(self.times) - len(self.equity)
-        if missing:
+        if missing == 1:  # as it is where an order is filled on every bar
+            self.equity.append(cash)
+            self.cash.append(cash)
+            self.exposure.append(0.0)
+            self.net_exposure.append(0.0)
+        elif missing:
             self.equity.extend(array("d", [cash]) * missing)
             self.cash.extend(array("d", [cash]) * missing)
             self.exposure.extend(array("d", [0.0]) * missing)

@@ -9,9 +9,8 @@ from pydantic import Field
 
 from bus.runtime import component as runtime
 from bus.runtime.component import Component, handles
-from components.accounting.ledger import Account, Ledger
+from components.accounting.ledger import Account
 from components.accounting.marks import middle
-from components.accounting.position import RoundTrip
 from components.portfolio.curve import Curve
 from schemas import (
     AccountReport,
@@ -103,14 +102,27 @@ class Portfolio(Component):
         """Book the fill; say what the position is now, and the round trip if it closed one."""
         if fill.ts > self._ts:
             self._move_on(fill.ts)
-        self.curve.hold(self.account.main.cash)
-        self.marks.setdefault(fill.symbol, fill.price)
-        trip = self.account.apply(fill)
-        ledger = self.account.ledger_of(fill.symbol)
-        self.emit(_position_update(fill, ledger))
+        account, symbol = self.account, fill.symbol
+        self.curve.hold(account.main.cash)
+        self.marks.setdefault(symbol, fill.price)
+        trip = account.apply(fill)
+        ledger = account.ledger_of(symbol)
+        position = ledger.positions[symbol]
+        self.emit(
+            PositionUpdate(
+                fill.ts,
+                symbol,
+                position.quantity,
+                position.average_price,
+                ledger.realised_pnl,
+                ledger.cash,
+                ledger.fees,
+                ledger.currency,
+            )
+        )
         if trip is not None:
             self._trades += 1
-            self.emit(_closed_trade(f"{self.name}-{self._trades}", trip, ledger.currency))
+            self.emit(ClosedTrade(f"{self.name}-{self._trades}", *trip, ledger.currency))
 
     @handles(Checkpoint)
     def on_checkpoint(self, _checkpoint: Checkpoint) -> None:
@@ -182,21 +194,3 @@ class Portfolio(Component):
             open_positions={p.symbol: p.quantity for book in books for p in book.open.values()},
             other_equity=tuple((book.currency, book.equity(self.marks)) for book in books[1:]),
         )
-
-
-def _position_update(fill: Fill, ledger: Ledger) -> PositionUpdate:
-    position = ledger.positions[fill.symbol]
-    return PositionUpdate(
-        ts=fill.ts,
-        symbol=fill.symbol,
-        quantity=position.quantity,
-        average_price=position.average_price,
-        realised_pnl=ledger.realised_pnl,
-        cash=ledger.cash,
-        fees=ledger.fees,
-        currency=ledger.currency,
-    )
-
-
-def _closed_trade(trade_id: str, trip: RoundTrip, currency: str) -> ClosedTrade:
-    return ClosedTrade(trade_id, *trip, currency=currency)

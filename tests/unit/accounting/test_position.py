@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from components.accounting.position import Costs, Position
+from components.accounting.position import Position
 from schemas import Direction
 from tests.support.builders import DAY_NS, T0, a_fill
 
 BUY, SELL = Direction.BUY, Direction.SELL
-FREE = Costs(0.0, 0.0)
+FREE = (0.0, 0.0)
 
 
 def booked(position, direction, quantity, price, costs=FREE, day=0, fill_id="f"):
     fill = a_fill(fill_id, direction=direction, quantity=quantity, price=price, ts=T0 + day * DAY_NS)
-    return position.apply(fill, costs)
+    return position.apply(fill, *costs)
+
+
+def costs_of(position):
+    return position.fees, position.slippage
 
 
 def test_buying_more_averages_the_price():
@@ -55,20 +59,20 @@ def test_a_short_round_trip_earns_what_the_price_fell():
 
 def test_a_partial_close_takes_its_share_of_the_entrys_costs():
     position = Position("AAPL")
-    booked(position, BUY, 100.0, 10.0, Costs(8.0, 4.0))
-    trip = booked(position, SELL, 25.0, 12.0, Costs(1.0, 0.5))
+    booked(position, BUY, 100.0, 10.0, (8.0, 4.0))
+    trip = booked(position, SELL, 25.0, 12.0, (1.0, 0.5))
     assert (trip.quantity, trip.fees, trip.slippage_cost) == (25.0, 3.0, 1.5)
     assert trip.realised_pnl == 25 * 2.0 - 3.0
-    assert (position.quantity, position.average_price, position.costs) == (75.0, 10.0, Costs(6.0, 3.0))
+    assert (position.quantity, position.average_price, costs_of(position)) == (75.0, 10.0, (6.0, 3.0))
 
 
 def test_a_flip_splits_the_fills_costs_by_quantity():
     position = Position("AAPL")
-    booked(position, BUY, 100.0, 10.0, Costs(2.0, 0.0), fill_id="in")
-    trip = booked(position, SELL, 150.0, 11.0, Costs(3.0, 1.5), day=1, fill_id="flip")
+    booked(position, BUY, 100.0, 10.0, (2.0, 0.0), fill_id="in")
+    trip = booked(position, SELL, 150.0, 11.0, (3.0, 1.5), day=1, fill_id="flip")
     assert (trip.quantity, trip.fees, trip.realised_pnl) == (100.0, 4.0, 96.0)
     assert (position.quantity, position.average_price) == (-50.0, 11.0)
-    assert position.costs == pytest.approx(Costs(1.0, 0.5))
+    assert costs_of(position) == pytest.approx((1.0, 0.5))
     assert (position.entry_ts, position.entry_fill_id) == (T0 + DAY_NS, "flip")
 
 
@@ -89,16 +93,16 @@ def test_the_point_value_scales_gains():
 
 def test_unrealised_profit_is_net_of_the_entrys_fees():
     position = Position("AAPL")
-    booked(position, SELL, 100.0, 10.0, Costs(7.0, 1.0))
+    booked(position, SELL, 100.0, 10.0, (7.0, 1.0))
     assert position.unrealised_pnl(9.0) == 93.0
 
 
 def test_quantities_that_do_not_add_up_in_floating_point_still_close():
     position = Position("BTC")
-    booked(position, BUY, 0.1, 100.0, Costs(1.0, 0.0))
-    booked(position, BUY, 0.2, 100.0, Costs(1.0, 0.0))
+    booked(position, BUY, 0.1, 100.0, (1.0, 0.0))
+    booked(position, BUY, 0.2, 100.0, (1.0, 0.0))
     booked(position, SELL, 0.3, 100.0)
-    assert (position.quantity, position.average_price, position.costs) == (0.0, 0.0, FREE)
+    assert (position.quantity, position.average_price, costs_of(position)) == (0.0, 0.0, FREE)
     assert position.is_sum_of_fills()
 
 
