@@ -107,9 +107,9 @@ def test_equity_changes_by_what_closed_trades_and_open_positions_earned(deals, m
 @given(fills)
 def test_every_fee_and_all_slippage_ends_up_in_a_round_trip_or_an_open_position(deals):
     ledger, trips = books_of(deals)
-    held = [position.costs for position in ledger.positions.values()]
-    fees = math.fsum(trip.fees for trip in trips) + math.fsum(costs.fees for costs in held)
-    slippage = math.fsum(trip.slippage_cost for trip in trips) + math.fsum(costs.slippage for costs in held)
+    held = ledger.positions.values()
+    fees = math.fsum(trip.fees for trip in trips) + math.fsum(position.fees for position in held)
+    slippage = math.fsum(trip.slippage_cost for trip in trips) + math.fsum(position.slippage for position in held)
     assert fees == pytest.approx(math.fsum(d[4] for d in deals), abs=1e-6)
     assert slippage == pytest.approx(ledger.slippage_cost, abs=1e-6)
 
