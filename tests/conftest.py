@@ -1,7 +1,7 @@
 """Options of the suite.
 
 `--seed N`: the one seed for the tests that draw their faults at random, to see a failure again.
-`--update-golden`: golden captures are written anew from what the code does now; look at the difference before you commit.
+`--update-golden`: golden captures are written anew from what the code does now. Look at the difference.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""`admf log`: info, cat, verify, repair, diff."""
+"""`admf log`: info, cat, verify, repair, why, diff, stats."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,10 @@ from bus.log_repair import repair as repair_log
 from deploy import log_tools
 from deploy.topology import did_you_mean
 from schemas.registry import TYPES_BY_NAME
+
+if TYPE_CHECKING:
+    from deploy.replay.differences import LogDifference
+    from deploy.replay.stats import LogStats
 
 _PATH = click.Path(path_type=Path)
 
@@ -157,21 +162,108 @@ def repair(path: Path, to: Path) -> None:
     click.echo(f"{path}: sound already; nothing was written" if done is None else f"{to}: {done.text()}")
 
 
+@command.command("why")
+@click.argument("path", type=_PATH)
+@click.argument("subject", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def why(path: Path, subject: str, as_json: bool) -> None:
+    """Explain an order, fill or trade by its ID, or a record by its seq, back to the bar that caused it."""
+    from deploy.replay.telling import sentences
+    from deploy.replay.why import explain
+
+    story = explain(path, subject)
+    if as_json:
+        click.echo(as_json_text({**story.document(), "sentences": list(sentences(story))}))
+        return
+    for line in sentences(story):
+        click.echo(line)
+
+
 @command.command("diff")
 @click.argument("left", type=_PATH)
 @click.argument("right", type=_PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def diff(left: Path, right: Path, as_json: bool) -> None:
-    """Show the first difference between two logs. Exit code 3 when there is one."""
-    difference = log_tools.first_difference(left, right)
+    """Show the first difference between two logs, and a summary by component and type; exit code 3 for one."""
+    from deploy.replay.differences import difference
+
+    found = difference(left, right)
     if as_json:
-        document = None if difference is None else difference.__dict__
-        click.echo(as_json_text({"equal": difference is None, "difference": document}))
-    elif difference is None:
+        document = None if found is None else found.first.__dict__
+        streams = [] if found is None else found.document()["streams"]
+        click.echo(as_json_text({"equal": found is None, "difference": document, "streams": streams}))
+    elif found is None:
         click.echo("equal")
     else:
-        click.echo(f"first difference at seq {difference.seq}")
-        for side, described in ((left, difference.left), (right, difference.right)):
+        click.echo(f"first difference at seq {found.first.seq}")
+        for side, described in ((left, found.first.left), (right, found.first.right)):
             click.echo(f"  {side}")
             click.echo(f"    {line_of(described) if described else 'ends before'}")
-    sys.exit(0 if difference is None else EXIT_DIVERGENCE)
+        _print_streams(found)
+    sys.exit(0 if found is None else EXIT_DIVERGENCE)
+
+
+def _print_streams(found: LogDifference) -> None:
+    head = f"  {'component':<16} {'type':<16} {'left':>12} {'right':>12} {'difference':>12}   first different at seq"
+    click.echo("by component and type" + "\n" + head)
+    for stream in found.streams:
+        where = "equal"
+        if not stream.is_equal:
+            seqs = [f"{seq:,}" if seq is not None else "none left" for seq in (stream.left_seq, stream.right_seq)]
+            where = f"{seqs[0]} left, {seqs[1]} right"
+        counts = f"{stream.left:>12,} {stream.right:>12,} {stream.right - stream.left:>+12,}"
+        click.echo(f"  {stream.source:<16} {stream.type:<16} {counts}   {where}")
+
+
+@command.command("stats")
+@click.argument("path", type=_PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def stats(path: Path, as_json: bool) -> None:
+    """Counts, rates, latencies of each hop (p50, p99, max), pauses in the data, and what was refused."""
+    from deploy.replay.stats import statistics_of
+
+    found = statistics_of(path)
+    if as_json:
+        click.echo(as_json_text(found.document()))
+        return
+    for line in stats_lines(found):
+        click.echo(line)
+
+
+def stats_lines(stats: LogStats) -> Iterator[str]:
+    """The statistics of a log as a table of text."""
+    document = stats.document()
+    rate = _rate(stats)
+    yield f"{stats.records:,} records, {stats.external:,} from outside, {document['bytes_per_record']} bytes each{rate}"
+    yield "counts"
+    for (source, name), count in sorted(stats.by_stream.items()):
+        yield f"  {source:<16} {name:<18} {count:>12,}"
+    time = "   time: p50 p99 max" if stats.is_live else ""
+    yield f"hops{'':<68} {'count':>10}   records between: p50 p99 max{time}"
+    for (one, two), hop in stats.hops.items():
+        between = " ".join(f"{value:,}" for value in hop.records.document().values())
+        ns = "   " + " ".join(_duration(v) for v in hop.ns.document().values()) if stats.is_live else ""
+        yield f"  {one:<32} -> {two:<34} {hop.count:>10,}   {between}{ns}"
+    if not stats.is_live:
+        yield "  a deterministic run: answers have the time of what they answer, and no latency"
+    for source, pause in stats.pauses.items():
+        start = log_tools.format_time(pause.start_ts)
+        yield f"longest pause in the data of {source}: {_duration(pause.ns)} from {start}"
+    yield f"refusals: {sum(stats.refusals.values()):,}"
+    for (kind, code), count in stats.refusals.most_common():
+        yield f"  {kind:<24} {code:<28} {count:>8,}"
+
+
+def _rate(stats: LogStats) -> str:
+    if not stats.span_s:
+        return ""
+    days = stats.span_s / 86_400
+    per, unit = (days, "day") if days > 10 else (stats.span_s, "second")
+    return f", {stats.records / per:,.3g} a {unit} of its own time"
+
+
+def _duration(ns: int) -> str:
+    for size, unit in ((86_400 * 10**9, "d"), (10**9, "s"), (10**6, "ms"), (1_000, "us")):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns} ns"

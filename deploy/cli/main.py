@@ -15,7 +15,7 @@ COMMANDS = {
     "check": ("deploy.cli.check", "Validate a topology file and show its plan."),
     "data": ("deploy.cli.data", "Check market data files."),
     "launch": ("deploy.cli.launch", "Run a topology."),
-    "log": ("deploy.cli.log", "Look into message logs: info, cat, verify, repair, diff."),
+    "log": ("deploy.cli.log", "Look into message logs: info, cat, verify, repair, why, diff, stats."),
     "optimize": ("deploy.cli.optimize", "Search the best parameters of a topology."),
     "replay": ("deploy.cli.replay", "Run a captured log again and compare."),
     "schema": ("deploy.cli.schema", "Show the messages and their JSON Schema."),
