@@ -7,16 +7,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 
 from bus.errors import ComponentError
 from bus.runtime.component import Source
+from bus.runtime.means import POLL_S, result_of, silent
 from bus.runtime.runner import Output, Runner, stream_of
 from bus.wave import Sequenced
 from schemas import Message
 
-_POLL_S = 0.1
 _JOIN_S = 1.0
 
 
@@ -79,6 +79,29 @@ class MainThreadLink(HostLink):
 
 
 @dataclass
+class LanesLink(HostLink):
+    """Components whose messages others serve, on a pool or on loops of their own; here they are only put in line.
+
+    Not a `PoolLink`: a worker that waits for others of its pool would wait for ever where all of them do.
+    """
+
+    def deliver(self, wave: Sequence[Sequenced]) -> None:
+        """Put the wave in line, and let the others begin."""
+        for item in wave:
+            if item.type_id in self.runner.takes:
+                self.runner.handle(item.seq, item.ts, item.type_id, item.message)
+        self.runner.begin_lanes()
+
+    def collect(self) -> list[Output]:
+        """Wait until all of it is served.
+
+        Raises:
+            ComponentError: a component raised, or did not answer in time.
+        """
+        return self.runner.take_outputs()
+
+
+@dataclass
 class PoolLink(HostLink):
     """Components with an inbox of their own, served on a thread pool, one wave at a time."""
 
@@ -91,7 +114,10 @@ class PoolLink(HostLink):
     def deliver(self, wave: Sequence[Sequenced]) -> None:
         """Hand the wave to the pool, unless nobody here takes any of it."""
         if any(item.type_id in self.runner.takes for item in wave):
-            self._future = self.pool.submit(serve, self.runner, wave)
+            try:
+                self._future = self.pool.submit(serve, self.runner, wave)
+            except BrokenExecutor as error:
+                raise ComponentError(self.runner.names, f"its thread pool is broken: {error}") from error
 
     def collect(self) -> list[Output]:
         """Wait until the wave is served.
@@ -102,12 +128,8 @@ class PoolLink(HostLink):
         future, self._future = self._future, None
         if future is None:
             return []
-        deadline = time.monotonic() + self.timeout_s
-        while not wait([future], _POLL_S).done:
-            self.check()
-            if time.monotonic() > deadline:
-                raise silent(self.runner, self.timeout_s)
-        return future.result()
+        outputs: list[Output] = result_of(future, self.runner.names, self.timeout_s, self.check)
+        return outputs
 
 
 @dataclass
@@ -124,8 +146,7 @@ class ThreadLink(HostLink):
 
     def start(self) -> None:
         """Start the thread. Its components must be initialized."""
-        name = ",".join(member.component.name for member in self.runner.members)
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=self.runner.names, daemon=True)
         self._thread.start()
 
     def deliver(self, wave: Sequence[Sequenced]) -> None:
@@ -158,9 +179,11 @@ class ThreadLink(HostLink):
         deadline = time.monotonic() + self.timeout_s
         while time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
-                return self._outbox.get(timeout=_POLL_S)
+                return self._outbox.get(timeout=POLL_S)
             self.check()
-        raise silent(self.runner, self.timeout_s)
+            if self._thread is not None and not self._thread.is_alive() and self._outbox.empty():
+                raise ComponentError(self.runner.names, "its thread has ended by itself")
+        raise silent(self.runner.names, self.timeout_s)
 
     def _serve(self) -> None:
         while (wave := self._inbox.get()) is not None:
@@ -168,9 +191,3 @@ class ThreadLink(HostLink):
                 self._outbox.put(serve(self.runner, wave))
             except BaseException as error:  # also a call of `exit`, which would end this thread without a word
                 self._outbox.put(error)
-
-
-def silent(runner: Runner, timeout_s: float) -> ComponentError:
-    """The error of a host that does not answer."""
-    names = ", ".join(member.component.name for member in runner.members)
-    return ComponentError(names, f"did not answer within {timeout_s:g} s; is a handler blocked?")

@@ -159,10 +159,11 @@ class Hub:
                 break
         self.send(index, p.FETCHED)
 
-    def stop(self) -> None:
-        """Ask every endpoint to stop."""
-        for index in range(len(self.endpoints)):
-            self.send(index, p.STOP)
+    def stop(self, sources_only: bool = False) -> None:
+        """Ask every endpoint to stop, or those that bring data."""
+        for index, endpoint in enumerate(self.endpoints):
+            if endpoint.sources or not sources_only:
+                self.send(index, p.STOP)
 
     def close(self) -> None:
         """Close the sockets; an ipc address leaves no file behind."""

@@ -18,11 +18,24 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
-from bus.errors import ComponentError, ProtocolError
+from bus.errors import ProtocolError
 from bus.log import Log
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler, Source
-from bus.runtime.runner import Member, begin, emitted_types, failure, nothing_to_answer, refuse_to_publish, stream_of
+from bus.runtime.means import Means
+from bus.runtime.runner import (
+    LazyLoop,
+    Member,
+    begin,
+    direct_handlers,
+    emitted_types,
+    failure,
+    nothing_to_answer,
+    refuse_to_publish,
+    stop_all,
+    stream_of,
+)
+from bus.runtime.service import guarded
 from bus.runtime.settings import RunContext
 from bus.sequencer import HUB, Sequencer
 from bus.timers import TimerQueue, heeding, sets_timers
@@ -52,7 +65,7 @@ class _Route:
         for handler in self.handlers:
             owner = getattr(handler, "__self__", None)
             if isinstance(owner, Component) and owner.on_block is not None and self.message_type in owner.quiet:
-                later.append(owner.on_block)
+                later.append(guarded(owner, owner.on_block))
             else:
                 at_once.append(handler)
         return at_once, later
@@ -61,7 +74,7 @@ class _Route:
 class LocalBus:
     """Sequences, captures and delivers in the calling thread."""
 
-    def __init__(self, wiring: Wiring, context: RunContext, log: Log | None) -> None:
+    def __init__(self, wiring: Wiring, context: RunContext, log: Log | None, means: Means | None = None) -> None:
         self.clock = Clock()
         self.timers = TimerQueue()
         self._wiring = wiring
@@ -70,6 +83,7 @@ class LocalBus:
         self._sequencer = Sequencer(wiring.rules)
         self._queue: deque[tuple[int, _Route, int, Message]] = deque()
         self._cause = 0
+        self._loop = LazyLoop(means or Means())
         self._routes = {message_type: _Route(message_type) for message_type in MESSAGE_TYPES.values()}
 
     @property
@@ -92,7 +106,7 @@ class LocalBus:
             if sets_timers(member.component):
                 emit = heeding(emit, self.timers, member.component)
             begin(member.component, self._context, emit, self.clock)
-            for message_type, handler in member.component.handlers().items():
+            for message_type, handler in direct_handlers(member.component, self._loop).items():
                 self.tap(message_type, handler)
 
     def declare(self, messages: Iterable[Message]) -> None:
@@ -145,15 +159,9 @@ class LocalBus:
         self._record(HUB, self._routes[type(message)], 0, message)
 
     def close(self) -> None:
-        """Stop every component, the last started first."""
-        errors: list[ComponentError] = []
-        for member in reversed(self._wiring.members):
-            try:
-                member.component.stop()
-            except BaseException as error:
-                errors.append(failure(member.component, error))
-        if errors:
-            raise errors[0]
+        """Stop every component, sources first."""
+        self._loop.close()
+        stop_all(self._wiring.members)
 
     def _until_answered(self, source: int, route: _Route, run: Sequence[Message], start: int) -> int:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""

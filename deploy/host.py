@@ -7,6 +7,7 @@ is gone.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -16,9 +17,15 @@ from typing import Any
 
 from bus.endpoint import Endpoint, HubGone
 from bus.errors import EXIT_DONE, EXIT_FAILED, AdmfError
+from bus.runtime.locks import make_lock
+from bus.runtime.means import Means, SlowHandler
+from bus.runtime.modes import ThreadModel
+from bus.runtime.pools import ThreadPoolManager
 from bus.runtime.runner import Member, Runner
+from bus.runtime.service import Service
 from bus.runtime.settings import RunContext
 from deploy.catalog import component_class, look_up_beside
+from deploy.host_settings import HostSettings, executor_of
 
 
 def main() -> int:
@@ -48,11 +55,36 @@ def serve(orders: dict[str, Any]) -> None:
         AdmfError: the component failed; the hub knows it already.
     """
     context = RunContext.model_validate(orders["context"])
+    settings = HostSettings.model_validate(orders["settings"])
     if orders["affinity"]:
         os.sched_setaffinity(0, orders["affinity"])
     look_up_beside(Path(context.base_dir))
-    component = component_class(orders["class"])(orders["name"], orders["parameters"])
-    runner = Runner([Member(orders["source_id"], component)], context)
+    with settings.execution, settings.pools() as pools:
+        _serve(orders, context, _means(orders, settings, pools))
+
+
+def _means(orders: dict[str, Any], settings: HostSettings, pools: ThreadPoolManager) -> Means:
+    file = Path(orders["slow_handlers"])
+
+    def on_slow(slow: SlowHandler) -> None:
+        # To a file: the socket belongs to the thread that is held.
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(dataclasses.asdict(slow)) + "\n")
+        sys.stderr.write(f"{slow}\n")
+
+    return Means(
+        timeout_s=settings.timeout_s,
+        slow_handler_s=settings.slow_handler_s,
+        pool=executor_of(pools),
+        check=pools.check,
+        on_slow=on_slow,
+    )
+
+
+def _serve(orders: dict[str, Any], context: RunContext, means: Means) -> None:
+    component = component_class(orders["class"])(orders["component"], orders["parameters"])
+    component.lock = make_lock(orders["lock"])
+    runner = Runner([Member(orders["source_id"], component, _service(orders["service"]))], context, means)
     endpoint = Endpoint(
         name=orders["name"],
         token=orders["token"],
@@ -65,6 +97,11 @@ def serve(orders: dict[str, Any]) -> None:
         endpoint.run()
     finally:
         runner.stop()
+
+
+def _service(content: dict[str, Any]) -> Service:
+    handlers = {name: ThreadModel(model) for name, model in content["handlers"].items()}
+    return Service(ThreadModel(content["model"]), handlers, content["replica"], content["replicas"])
 
 
 if __name__ == "__main__":

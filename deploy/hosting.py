@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import logging
 import os
 import secrets
 import shutil
@@ -12,30 +14,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bus.hosts import MainThreadLink, PoolLink, ThreadLink
+from bus.hosts import LanesLink, MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.roster import EndpointSpec
 from bus.runtime.affinity import thread_affinity
-from bus.runtime.context import ExecutionContext
+from bus.runtime.component import STOP_ORDER
+from bus.runtime.means import Means, SlowHandler
 from bus.runtime.modes import Isolation, ThreadModel
-from bus.runtime.pools import OPTIMIZATION, ThreadPoolManager, pool_names, pool_of
-from bus.runtime.runner import Member, Runner, emitted_types
+from bus.runtime.runner import Runner, emitted_types
 from bus.wave import Link
 from bus.wave_hub import WaveHub
+from deploy.host_settings import HostSettings, executor_of
 from deploy.plan import Entry, Plan
 from deploy.processes import ProcessGroup
 from deploy.run_folder import RunFolder
 from schemas.registry import TYPE_IDS
 
 _SOCKET_PATH_BYTES = 107
+_LOG = logging.getLogger("admf")
 
 
 @dataclass
 class Hosting:
     """The hosts of a plan.
 
-    `check` is called whenever a bus waits for a host; it raises to give up. What is opened is put on `stack`, which
-    closes it in the right order: processes are told to stop, threads end, components are stopped, sockets go last.
+    `check` is called whenever a bus waits for a host; it raises to give up. `break_in` raises an error in the main
+    thread while that runs a handler. What is opened is put on `stack`, which closes it in the right order: sources
+    first, then from strategies to those who only listen, the hub and its sockets last.
     """
 
     plan: Plan
@@ -44,52 +49,101 @@ class Hosting:
     stack: contextlib.ExitStack
     processes: list[dict[str, Any]] = field(default_factory=list)
     """Every process of the run as the run's manifest tells it: pid, components, role."""
+    break_in: Callable[[int, Callable[[], BaseException | None]], None] = lambda _thread, _error: None
 
     def __post_init__(self) -> None:
         remote = self.plan.at(Isolation.PROCESS_ISOLATED)
         here = [entry.name for entry in self.plan.entries if entry not in remote]
         self.processes.append({"pid": os.getpid(), "components": here, "role": "hub"})
+        self._pools = host_settings(self.plan).pools()
+        self._group = ProcessGroup(self.folder.processes, host_settings(self.plan))
+        self._hub: Hub | None = None
+        self._slow: list[dict[str, Any]] = []
+        self.stack.callback(self._pools.shutdown, wait=False, cancel_futures=True)
 
     @property
     def is_local(self) -> bool:
-        """Whether everything runs in the main thread, so that no links are needed."""
-        return all(entry.isolation is Isolation.SHARED for entry in self.plan.entries)
+        """Whether one thread is enough for everything, so that no links are needed."""
+        return all(
+            entry.isolation is Isolation.SHARED and entry.service.is_one_thread(entry.component)
+            for entry in self.plan.entries
+        )
+
+    @property
+    def slow_handlers(self) -> list[dict[str, Any]]:
+        """Handlers that held their event loop too long, here and in the processes."""
+        return [*self._slow, *self._group.slow_handlers()]
+
+    def means(self) -> Means:
+        """What a host of this process has for its components."""
+        plan = self.plan
+        return Means(
+            timeout_s=plan.topology.bus.timeout_s,
+            slow_handler_s=plan.topology.execution.slow_handler_s,
+            pool=executor_of(self._pools),
+            check=self.look,
+            on_slow=self._on_slow,
+            break_in=self.break_in,
+        )
+
+    def look(self) -> None:
+        """Raise when the run should end: a worker or a process has died, or somebody asked for it."""
+        self._pools.check()
+        self._group.check()
+        self.check()
 
     def links(self) -> list[Link]:
-        """Start every host and its components; a link to each. The hub, which leads to all processes, is the first.
+        """Start every host and its components; a link to each. That of the main thread is the first, since it does its
+        work while the bus waits for it: the others are at theirs meanwhile.
 
         Raises:
             ComponentError: a component failed to start, or its process died.
             ProtocolError: a process is not ready in time.
         """
-        remote = self.plan.at(Isolation.PROCESS_ISOLATED)
+        remote = [replica for entry in self.plan.at(Isolation.PROCESS_ISOLATED) for replica in entry.replicas()]
         links: list[Link] = [self._open_hub(remote)] if remote else []
-        links += self._open_threads()
+        # In the order of starting, which is that of stopping backwards.
+        for host in sorted(self._hosts_here(), key=_stops_first, reverse=True):
+            link = self._open(host)
+            links.insert(0 if isinstance(link, MainThreadLink) else len(links), link)
+        self.stack.callback(self._stop_sources)
         return links
 
-    def _open_threads(self) -> Iterator[Link]:
-        plan, bus = self.plan, self.plan.topology.bus
-        pools = _pools(plan)
-        self.stack.callback(pools.shutdown, wait=False, cancel_futures=True)
-        for entry in plan.entries:
-            if entry.isolation is Isolation.THREAD_ISOLATED:
-                link = ThreadLink(self._runner([entry]), bus.timeout_s, self.check)
-                self.stack.callback(link.stop)
-                with thread_affinity(f"component {entry.name}", entry.affinity):
-                    link.start()
-                yield link
-            elif entry.isolation is Isolation.ISOLATED:
-                pool = pools.get_executor(pool_of(pools.context, entry.component.component_type))
-                yield PoolLink(self._runner([entry]), pool, bus.timeout_s, self.check)
-        shared = plan.at(Isolation.SHARED)
+    def _hosts_here(self) -> Iterator[list[Entry]]:
+        shared = self.plan.at(Isolation.SHARED)
         if shared:
-            yield MainThreadLink(self._runner(shared))
+            yield shared
+        for entry in self.plan.entries:
+            if entry.isolation in (Isolation.ISOLATED, Isolation.THREAD_ISOLATED):
+                yield [entry]
 
-    def _runner(self, entries: list[Entry]) -> Runner:
-        runner = Runner([Member(entry.source_id, entry.component) for entry in entries], self.plan.context)
+    def _open(self, entries: list[Entry]) -> Link:
+        bus, entry = self.plan.topology.bus, entries[0]
+        runner = Runner([one.member for one in entries], self.plan.context, self.means())
         self.stack.callback(runner.stop)
         runner.initialize()
-        return runner
+        if entry.isolation is Isolation.SHARED:
+            return MainThreadLink(runner)
+        if entry.isolation is Isolation.THREAD_ISOLATED:
+            thread = ThreadLink(runner, bus.timeout_s, self.look)
+            self.stack.callback(thread.stop)
+            with thread_affinity(f"component {entry.name}", entry.affinity):
+                thread.start()
+            return thread
+        if entry.thread_model in (ThreadModel.MULTI_THREADED, ThreadModel.MIXED):
+            return LanesLink(runner)
+        pool = executor_of(self._pools)(entry.component.component_type)
+        return PoolLink(runner, pool, bus.timeout_s, self.look)
+
+    def _stop_sources(self) -> None:
+        """Let sources in processes end before anything else does."""
+        if self._hub is not None:
+            self._hub.stop(sources_only=True)
+            self._group.await_sources(self.plan.topology.bus.stop_timeout_s)
+
+    def _on_slow(self, slow: SlowHandler) -> None:
+        self._slow.append(dataclasses.asdict(slow))
+        _LOG.warning("%s", slow)
 
     def _open_hub(self, remote: list[Entry]) -> WaveHub:
         bus = self.plan.topology.bus
@@ -99,9 +153,9 @@ class Hosting:
             folder = _socket_folder()
             self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
             address = f"ipc://{folder}"
-        group = ProcessGroup(self.folder.processes)
+        group = self._group
         specs = [_endpoint(entry) for entry in remote]
-        hub = Hub(specs, address, lambda: self._watch(group), bus.timeout_s)
+        hub = self._hub = Hub(specs, address, self.look, bus.timeout_s)
         self.stack.callback(hub.close)
         self.stack.callback(_stop_processes, hub, group, bus.stop_timeout_s)
         addresses = hub.bind()
@@ -111,10 +165,6 @@ class Hosting:
         self.folder.update(processes=self.processes)
         hub.handshake(bus.start_timeout_s)
         return WaveHub(hub)
-
-    def _watch(self, group: ProcessGroup) -> None:
-        group.check()
-        self.check()
 
 
 def _socket_folder() -> str:
@@ -131,12 +181,22 @@ def _stop_processes(hub: Hub, group: ProcessGroup, timeout_s: float) -> None:
     group.stop(timeout_s)
 
 
-def _pools(plan: Plan) -> ThreadPoolManager:
-    """The run's pools; those of a MIXED run where components are isolated by hand though its model has no threads."""
-    context = plan.execution
-    if pool_names(context) in ((), (OPTIMIZATION,)):
-        context = ExecutionContext(context.name, context.execution_mode, ThreadModel.MIXED)
-    return ThreadPoolManager(context, plan.topology.execution.thread_pools.by_name())
+def _stops_first(host: list[Entry]) -> int:
+    """The place in the order of stopping of the first component of a host."""
+    return min(STOP_ORDER.index(entry.component.component_type) for entry in host)
+
+
+def host_settings(plan: Plan) -> HostSettings:
+    """What every host of a run is told alike."""
+    topology = plan.topology
+    return HostSettings(
+        name=topology.system.name,
+        mode=plan.mode,
+        thread_model=plan.thread_model,
+        thread_pools=topology.execution.thread_pools.by_name(),
+        timeout_s=topology.bus.timeout_s,
+        slow_handler_s=topology.execution.slow_handler_s,
+    )
 
 
 def _endpoint(entry: Entry) -> EndpointSpec:

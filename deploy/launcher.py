@@ -46,6 +46,8 @@ class RunResult:
     ready_s: float = 0.0
     cpu_s: float = 0.0
     processes: list[dict[str, Any]] = field(default_factory=list)
+    slow_handlers: list[dict[str, Any]] = field(default_factory=list)
+    """`async def` handlers that held their event loop: component, handler, seconds, stack."""
     error: str = ""
     exit_code: int = 0
     broken_off: bool = False
@@ -76,6 +78,7 @@ class RunResult:
             "ready_s": round(self.ready_s, 6),
             "cpu_s": round(self.cpu_s, 6),
             "processes": self.processes,
+            **({"slow_handlers": self.slow_handlers} if self.slow_handlers else {}),
             **({"error": self.error} if self.error else {}),
         }
 
@@ -120,6 +123,7 @@ def _write_results(folder: RunFolder, result: RunResult, equity: Table) -> None:
         elapsed_s=result.elapsed_s,
         ready_s=result.ready_s,
         processes=result.processes,
+        **({"slow_handlers": result.slow_handlers} if result.slow_handlers else {}),
         error=result.error,
     )
     write_json(folder.path / "results.json", result.document())
@@ -133,6 +137,7 @@ class _Run:
     stop: StopRequest
     equity: Table
     recorded: Recorded | None = None
+    _hosting: Hosting | None = None
 
     def execute(self) -> RunResult:
         plan = self.plan
@@ -156,6 +161,7 @@ class _Run:
                 if result.status == COMPLETED:
                     _record_failure(error, bus, result)
             _close_log(log, result)
+        result.slow_handlers = [] if self._hosting is None else self._hosting.slow_handlers
         result.elapsed_s, result.cpu_s = time.perf_counter() - started, time.process_time() - ready_cpu_s
         return result
 
@@ -171,15 +177,18 @@ class _Run:
         result.status = COMPLETED
 
     def _on_progress(self, sent: int, total: int) -> None:
-        self.stop.check()
+        if self._hosting is not None:
+            self._hosting.look()
         if self.progress is not None:
             self.progress(sent, total)
 
     def _open(self, stack: contextlib.ExitStack, log: Log | None, result: RunResult) -> LocalBus | WaveBus:
         plan = self.plan
-        hosting = Hosting(plan, self.folder, self.stop.check, stack, result.processes)
+        hosting = self._hosting = Hosting(
+            plan, self.folder, self.stop.check, stack, result.processes, self.stop.break_in
+        )
         if hosting.is_local:
-            local = LocalBus(plan.wiring, plan.context, log)
+            local = LocalBus(plan.wiring, plan.context, log, hosting.means())
             stack.callback(local.close)
             local.open()
             return local

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from bus.errors import ConfigError
 from bus.runtime.affinity import affinity_faults
 from bus.runtime.component import COMPONENT_TYPES, Component
 from bus.runtime.context import ExecutionContext
-from bus.runtime.guidelines import ThreadIsolationGuidelines
+from bus.runtime.guidelines import LockStrategy
+from bus.runtime.locks import make_lock
 from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
 from bus.runtime.pools import pool_of
 from bus.runtime.runner import Member, describe
+from bus.runtime.service import Service
 from bus.runtime.settings import RunContext
 from bus.topics import Wiring
 from deploy.catalog import DEFAULTS, component_class, look_up_beside
+from deploy.serving import run_faults, serving_faults, serving_of
 from deploy.topology import (
     PLACEMENT_KEYS,
     ComponentSection,
@@ -63,9 +66,31 @@ class Entry:
     component: Component
     parameters: dict[str, Any]
     isolation: Isolation
-    thread_model: ThreadModel
     affinity: tuple[int, ...]
     source_id: int
+    service: Service = field(default_factory=Service)
+    lock: LockStrategy = LockStrategy.NONE
+
+    @property
+    def thread_model(self) -> ThreadModel:
+        """How its messages are served."""
+        return self.service.model
+
+    @property
+    def member(self) -> Member:
+        """The component as a runner and the wiring see it."""
+        return Member(self.source_id, self.component, self.service)
+
+    def replicas(self) -> list[Entry]:
+        """The entry for each process that it needs: itself, or as many as there are replicas."""
+        count = self.service.replicas
+        if count == 1:
+            return [self]
+        return [
+            # No component can be called so: '#' is not part of a name.
+            replace(self, name=f"{self.name}#{n + 1}", service=replace(self.service, replica=n))
+            for n in range(count)
+        ]
 
 
 @dataclass(frozen=True)
@@ -82,7 +107,7 @@ class Plan:
     @property
     def wiring(self) -> Wiring:
         """The components with their source ids."""
-        return Wiring(tuple(Member(entry.source_id, entry.component) for entry in self.entries))
+        return Wiring(tuple(entry.member for entry in self.entries))
 
     @property
     def mode(self) -> ExecutionMode:
@@ -141,10 +166,17 @@ def plan_of(content: dict[str, Any], path: Path, placement: Placement | None = N
     found, component_faults = _resolve(_with_defaults(topology.components), path)
     faults += component_faults
     context = _context(topology, found, path)
-    faults += wiring_faults({r.name: r.component for r in found}, context, complete=not faults)
+    execution = _execution(topology)
+    complete = not faults
+    faults += run_faults(execution)
+    for one in found:
+        faults += serving_faults(one.component, one.section, execution)
+    faults += wiring_faults({r.name: r.component for r in found}, context, complete)
     if faults:
         raise ConfigError(faults)
     entries = tuple(_entry(index, r, topology, placement) for index, r in enumerate(found, 1))
+    for entry in entries:
+        entry.component.lock = make_lock(entry.lock)
     faults = _affinity_faults(topology, entries)
     if faults:
         raise ConfigError(faults)
@@ -246,22 +278,20 @@ def _context(topology: Topology, found: Sequence[_Resolved], path: Path) -> RunC
 
 def _entry(index: int, resolved: _Resolved, topology: Topology, placement: Placement | None) -> Entry:
     section = resolved.section
-    if placement is not None:
-        isolation = _ISOLATION_OF[placement]
-    else:
-        isolation = section.isolation or ThreadIsolationGuidelines.get_isolation_level(
-            _execution(topology), resolved.component.component_type
-        )
+    forced = None if placement is None else _ISOLATION_OF[placement]
+    serving = serving_of(resolved.component, section, _execution(topology), forced)
+    has_thread = serving.isolation in _OWN_THREAD or serving.service.model is ThreadModel.ASYNC_MULTI
     return Entry(
         name=resolved.name,
         class_name=section.class_name,
         component=resolved.component,
         parameters=resolved.parameters,
-        isolation=isolation,
-        thread_model=section.thread_model or ThreadModel.SINGLE_THREADED,
+        isolation=serving.isolation,
         # A placement from the command line may take the thread away that the file's affinity is for.
-        affinity=section.affinity if placement is None or isolation in _OWN_THREAD else (),
+        affinity=section.affinity if placement is None or has_thread else (),
         source_id=index,
+        service=serving.service,
+        lock=serving.lock,
     )
 
 
@@ -280,7 +310,7 @@ def _affinity_faults(topology: Topology, entries: Sequence[Entry]) -> list[str]:
             faults += affinity_faults(f"execution.thread_pools.{name}.affinity", pool.affinity)
     for entry in entries:
         place = f"components.{entry.name}.affinity"
-        if entry.affinity and entry.isolation in _OWN_THREAD:
+        if entry.affinity and (entry.isolation in _OWN_THREAD or entry.thread_model is ThreadModel.ASYNC_MULTI):
             faults += affinity_faults(place, entry.affinity)
         elif entry.affinity:
             pool_name = pool_of(_execution(topology), entry.component.component_type)

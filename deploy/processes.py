@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -16,8 +17,11 @@ from typing import Any
 
 from bus.errors import ComponentError
 from bus.runtime.settings import RunContext
+from deploy.host_settings import HostSettings
 from deploy.plan import Entry
 
+SLOW_HANDLERS = ".slow.jsonl"
+"""How the files end in which processes tell of handlers that held their event loop."""
 _TAIL_LINES = 20
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,6 +46,7 @@ class ProcessGroup:
     """All processes of a run. `folder` keeps what they write to standard error."""
 
     folder: Path
+    settings: HostSettings = field(default_factory=HostSettings)
     processes: list[Process] = field(default_factory=list)
     stopping: bool = False
 
@@ -65,7 +70,9 @@ class ProcessGroup:
         self.processes.append(Process(entry, token, popen, errors))
         # If it has died already, `check` reports that with its last words.
         with contextlib.suppress(BrokenPipeError):
-            popen.stdin.write(json.dumps(_orders(entry, token, context, addresses)).encode() + b"\n")
+            orders = {**_orders(entry, token, context, addresses), "settings": self.settings.model_dump(mode="json")}
+            orders["slow_handlers"] = str(self.folder / f"{entry.name}{SLOW_HANDLERS}")
+            popen.stdin.write(json.dumps(orders).encode() + b"\n")
             popen.stdin.flush()
 
     def check(self) -> None:
@@ -77,20 +84,33 @@ class ProcessGroup:
             if code is not None:
                 raise ComponentError(process.entry.name, _how_it_ended(process, code), tail(process.errors))
 
+    def await_sources(self, timeout_s: float) -> None:
+        """Wait until the data sources have ended, who were asked to; not for ever."""
+        self.stopping = True
+        deadline = time.monotonic() + timeout_s
+        for process in self.processes:
+            if process.entry.component.component_type == "data_handler":
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.popen.wait(max(0.0, deadline - time.monotonic()))
+
+    def slow_handlers(self) -> list[dict[str, Any]]:
+        """What the processes have told of handlers that held their event loop."""
+        files = sorted(self.folder.glob(f"*{SLOW_HANDLERS}"))
+        return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
     def stop(self, timeout_s: float) -> None:
-        """Wait for all to end, data sources first; then SIGTERM, then SIGKILL, `timeout_s` apart.
+        """Wait for all to end; then SIGTERM, then SIGKILL, `timeout_s` apart.
 
         Raises:
             ComponentError: one of them ended by itself with an error.
         """
         self.stopping = True
-        ordered = sorted(self.processes, key=lambda process: process.entry.component.component_type != "data_handler")
         deadline = time.monotonic() + timeout_s
         for number in (None, signal.SIGTERM, signal.SIGKILL):
             if number is not None:
-                for process in _running(ordered):
+                for process in _running(self.processes):
                     process.popen.send_signal(number)
-            for process in _running(ordered):
+            for process in _running(self.processes):
                 try:
                     process.popen.wait(max(0.0, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
@@ -114,7 +134,10 @@ def _orders(entry: Entry, token: str, context: RunContext, addresses: tuple[str,
     router, xpub = addresses
     return {
         "name": entry.name,
+        "component": entry.component.name,
         "class": entry.class_name,
+        "service": dataclasses.asdict(entry.service),
+        "lock": entry.lock,
         "parameters": json.loads(json.dumps(entry.parameters, default=str)),
         "source_id": entry.source_id,
         "affinity": entry.affinity,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -32,11 +33,22 @@ class StopRequest:
     name: str = ""
     closing: bool = False
     grace_s: float | None = GRACE_S
+    _is_listening: bool = False
+    _due: Callable[[], BaseException | None] | None = None
+    """What is to be raised in the main thread, if it still is."""
 
     def check(self) -> None:
         """Raise Interrupted when a stop was asked for."""
         if self.name and not self.closing:
             raise Interrupted(f"interrupted by {self.name}")
+
+    def break_in(self, thread: int, due: Callable[[], BaseException | None]) -> None:
+        """Raise what `due` gives in the main thread, whatever it does there, a blocking call too; only inside
+        `listening`, and not in other threads, which nobody can interrupt.
+        """
+        if self._is_listening and thread == threading.main_thread().ident:
+            self._due = due
+            signal.pthread_kill(thread, signal.SIGALRM)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -46,11 +58,13 @@ class StopRequest:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 previous[number] = signal.signal(number, self._on_signal)
             previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
+            self._is_listening = True
         try:
             yield
         finally:
             if previous:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+            self._is_listening = False
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -64,5 +78,8 @@ class StopRequest:
             signal.setitimer(signal.ITIMER_REAL, self.grace_s)
 
     def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
-        if not self.closing:
+        due, self._due = self._due, None
+        if due is not None and (error := due()) is not None:
+            raise error
+        if self.name and not self.closing:
             raise StopNow(f"interrupted by {self.name}, and broken off after {self.grace_s:g} s")

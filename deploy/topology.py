@@ -17,7 +17,12 @@ from bus.runtime.pools import PoolSettings
 from bus.runtime.settings import RunSettings, StrictModel
 from deploy.optimize.section import OptimizationSection
 
-AVAILABLE_MODES = (ExecutionMode.BACKTEST_SINGLE, ExecutionMode.BACKTEST_PARALLEL, ExecutionMode.REPLAY)
+AVAILABLE_MODES = (
+    ExecutionMode.BACKTEST_SINGLE,
+    ExecutionMode.BACKTEST_PARALLEL,
+    ExecutionMode.OPTIMIZATION,
+    ExecutionMode.REPLAY,
+)
 """The modes that this version runs; the others are refused, with this list."""
 
 
@@ -43,11 +48,15 @@ class ThreadPoolsSection(StrictModel):
 
 
 class ExecutionSection(StrictModel):
-    """`execution`: what the run is for. `thread_model` follows from the mode when it is left out."""
+    """`execution`: what the run is for. `thread_model` follows from the mode when it is left out.
+
+    An `async def` handler that holds its event loop for more than `slow_handler_s` is reported.
+    """
 
     mode: ExecutionMode = ExecutionMode.BACKTEST_SINGLE
     thread_model: ThreadModel | None = None
     thread_pools: ThreadPoolsSection = ThreadPoolsSection()
+    slow_handler_s: float = Field(default=1.0, gt=0, le=3_600)
 
     @field_validator("mode")
     @classmethod
@@ -89,15 +98,10 @@ class ComponentSection(StrictModel):
     class_name: str = Field(alias="class", min_length=1)
     isolation: Isolation | None = None
     thread_model: ThreadModel | None = None
+    handlers: dict[str, ThreadModel] = Field(default_factory=dict)
+    partitions: int | None = Field(default=None, ge=1, le=32)
     thread_safe: bool | None = None
     affinity: tuple[Annotated[int, Field(ge=0)], ...] = ()
-
-    @field_validator("thread_model")
-    @classmethod
-    def _is_available(cls, model: ThreadModel | None) -> ThreadModel | None:
-        if model not in (None, ThreadModel.SINGLE_THREADED):
-            raise ValueError(f"{model} is not available in this version; available is SINGLE_THREADED")
-        return model
 
 
 HUB_NAME = "hub"

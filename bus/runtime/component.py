@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, TypeVar
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, cast
 
 from bus.runtime.clock import Clock
+from bus.runtime.locks import NoLock
 from bus.runtime.settings import RunContext, StrictModel
 from schemas.base import Message
 
 Emit = Callable[[Message], None]
-Handler = Callable[[Any], None]
-_Method = TypeVar("_Method", bound=Callable[..., None])
+Handler = Callable[[Any], Any]
+"""Takes a message; an `async def` gives what has to be awaited."""
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def handles(*message_types: type[Message]) -> Callable[[_Method], _Method]:
@@ -22,6 +25,21 @@ def handles(*message_types: type[Message]) -> Callable[[_Method], _Method]:
         return method
 
     return mark
+
+
+def query(method: _Method) -> _Method:
+    """Mark a method that answers questions about a component's state, from whatever thread asks.
+
+    It holds the component's lock, so that it sees the state between two messages, never in the middle of one. In a run
+    whose guidelines say not to lock there is nothing to hold, and nobody else may ask while the run goes on.
+    """
+
+    @functools.wraps(method)
+    def locked(self: Component, *args: Any, **more: Any) -> Any:
+        with self.lock.read():
+            return method(self, *args, **more)
+
+    return cast(_Method, locked)
 
 
 class Parameters(StrictModel):
@@ -40,7 +58,8 @@ class Component:
     - `component_type`: its place in the topology ("strategy", "broker", ...), see `COMPONENT_TYPES`.
     - `Parameters`: a pydantic model; unknown keys are configuration errors.
     - `emits`: the message types that it may publish; publishing another is an error.
-    - methods marked with `@handles(Bar)`: what it takes.
+    - methods marked with `@handles(Bar)`: what it takes. They may be `async def`.
+    - methods marked with `@query`: what other threads may ask it.
 
     and does its work in those methods by calling `self.emit(message)`. All state is made in `reset`.
     """
@@ -50,6 +69,12 @@ class Component:
     emits: ClassVar[tuple[type[Message], ...]] = ()
     optional: ClassVar[frozenset[type[Message]]] = frozenset()
     """Types that it takes but can do without: a topology in which nobody publishes them is still right."""
+    partition_by: ClassVar[Mapping[type[Message], str]] = {}
+    """Message type to the field that is its key: messages with different keys neither read nor change the same state,
+    and what is emitted in answer to one depends on nothing but messages of its key and of types that are not named
+    here. Only then may they be served at once, or by different replicas. It is a promise that nobody can check."""
+    undivided: ClassVar[str] = ""
+    """Why it declares no `partition_by`, for those who ask for it: "it numbers its orders over all symbols"."""
     _handler_names: ClassVar[dict[type[Message], str]] = {}
 
     is_edge: ClassVar[bool] = False
@@ -62,6 +87,9 @@ class Component:
     """For edges of live runs, from any thread: what was learned from outside, an answer to nothing."""
     clock: Clock
     context: RunContext
+    lock: Any = NoLock()
+    """Guards the state where the run's guidelines say so, else takes nothing (see `bus.runtime.locks`). Held while a
+    handler runs, and by queries."""
 
     quiet: frozenset[type[Message]] = frozenset()
     """Types that the component takes but will not answer until it says otherwise. A deterministic run over
@@ -159,6 +187,18 @@ COMPONENT_TYPES: tuple[str, ...] = (
 )
 """Every component type, in rank order: of several components that take one record, the outputs of the first here
 come first. Brokers match a bar before strategies see it, so a fill at the open is known before the next decision."""
+
+STOP_ORDER: tuple[str, ...] = (
+    "data_handler",
+    "strategy",
+    "risk_manager",
+    "order_manager",
+    "broker",
+    "portfolio",
+    "component",
+    "coordinator",
+)
+"""Every component type in the order in which a run stops: who brings data first, who only listens last."""
 
 EXECUTION_TYPES: frozenset[str] = frozenset({"broker", "order_manager", "portfolio", "coordinator"})
 """The execution side: it never takes a SIGNAL."""

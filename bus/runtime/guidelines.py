@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from bus.runtime.context import ExecutionContext
-from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
+from bus.runtime.modes import ExecutionMode, Isolation
 
 
 class LockStrategy(StrEnum):
@@ -49,15 +49,16 @@ class ThreadIsolationGuidelines:
         """The level for a component type; types that the tables do not name are shared.
 
         A run with one thread has nowhere to isolate anything, so that all is shared there: this is what a replay and a
-        parallel backtest with `thread_model: SINGLE_THREADED` get.
+        parallel backtest with `thread_model: SINGLE_THREADED` or `ASYNC_SINGLE` get. PROCESS_PARALLEL is about
+        processes, whatever the mode.
         """
         if context.execution_mode is ExecutionMode.BACKTEST_SINGLE:
             return Isolation.SHARED
-        if context.is_optimization:
+        if context.is_optimization or context.is_multi_process:
             return Isolation.PROCESS_ISOLATED
         if context.is_live:
             return _LIVE_ISOLATION.get(component_type, Isolation.SHARED)
-        if context.thread_model is ThreadModel.SINGLE_THREADED:
+        if not context.is_multi_threaded:
             return Isolation.SHARED
         return _ISOLATION.get(component_type, Isolation.SHARED)
 

@@ -1,12 +1,16 @@
 """The locks that the guidelines name.
 
-| strategy | used as | re-entrant |
-|---|---|---|
-| `none` | any of the ways below; takes nothing | yes |
-| `lock` | `with lock:` | no: a second take by the same thread waits for ever |
-| `reentrant_lock` | `with lock:` | yes |
-| `reader_writer_lock` | `with lock.read():`, `with lock.write():` | yes, but a reader cannot become a writer |
-| `fine_grained_lock` | `with lock.key(order_id):` | yes, for each key |
+Every one offers `read()`, `write()` and `key(key)`, each for use by `with`; what they take differs:
+
+| strategy | `read()` | `write()` | `key(key)` | re-entrant |
+|---|---|---|---|---|
+| `none` | nothing | nothing | nothing | yes |
+| `lock` | the lock | the lock | the lock | no: a second take by the same thread waits for ever |
+| `reentrant_lock` | the lock | the lock | the lock | yes |
+| `reader_writer_lock` | with other readers | alone | alone | yes, but a reader cannot become a writer |
+| `fine_grained_lock` | alone | alone | with holders of other keys | yes, but who holds a key cannot take all |
+
+`none`, `lock` and `reentrant_lock` can be used as they are, too: `with lock:`.
 
 All belong to threads, not to asyncio tasks: do not hold one across an `await`.
 """
@@ -47,6 +51,31 @@ class NoLock:
         return self
 
 
+class OneLock:
+    """One lock of the standard library, however it is asked for."""
+
+    def __init__(self, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__(None, None, None)
+
+    def read(self) -> AbstractContextManager[Any]:
+        """The lock."""
+        return self._lock
+
+    def write(self) -> AbstractContextManager[Any]:
+        """The lock."""
+        return self._lock
+
+    def key(self, _key: Hashable) -> AbstractContextManager[Any]:
+        """The lock."""
+        return self._lock
+
+
 class ReaderWriterLock:
     """Many readers or one writer.
 
@@ -84,6 +113,10 @@ class ReaderWriterLock:
             TimeoutError: the others did not let go in time.
             RuntimeError: the thread reads already.
         """
+        return self._writing
+
+    def key(self, _key: Hashable) -> AbstractContextManager[None]:
+        """As `write`: this lock knows no keys."""
         return self._writing
 
     def _begin_read(self) -> None:
@@ -180,11 +213,16 @@ class _Held:
 
 
 class KeyedLock:
-    """One re-entrant lock for each key, kept only while somebody holds or wants it: memory follows use, not keys."""
+    """One re-entrant lock for each key, kept only while somebody holds or wants it: memory follows use, not keys.
+
+    Whoever wants all that the keys guard, to read or to write, waits until no key is held and keeps new ones out.
+    """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._held: dict[Hashable, _OneKey] = {}
+        self._all = ReaderWriterLock()
+        """Who holds a key reads it, who holds them all writes it."""
 
     def __len__(self) -> int:
         """How many keys are held or wanted now."""
@@ -192,18 +230,36 @@ class KeyedLock:
 
     @contextlib.contextmanager
     def key(self, key: Hashable) -> Iterator[None]:
-        """Hold the lock of one key. Threads that take several at a time must all take them in the same order."""
-        with self._mutex:
-            one = self._held.setdefault(key, _OneKey())
-            one.users += 1
-        try:
-            with one.lock:
-                yield
-        finally:
+        """Hold the lock of one key. Threads that take several at a time must all take them in the same order.
+
+        Raises:
+            TimeoutError: who holds all keys did not let go in time.
+        """
+        with self._all.read():
             with self._mutex:
-                one.users -= 1
-                if not one.users:
-                    del self._held[key]
+                one = self._held.setdefault(key, _OneKey())
+                one.users += 1
+            try:
+                with one.lock:
+                    yield
+            finally:
+                with self._mutex:
+                    one.users -= 1
+                    if not one.users:
+                        del self._held[key]
+
+    def read(self) -> AbstractContextManager[None]:
+        """Hold all keys: only then is a look over several of them a look at one moment.
+
+        Raises:
+            TimeoutError: the others did not let go in time.
+            RuntimeError: the thread holds a key already.
+        """
+        return self._all.write()
+
+    def write(self) -> AbstractContextManager[None]:
+        """As `read`."""
+        return self._all.write()
 
 
 class _OneKey:
@@ -216,8 +272,8 @@ class _OneKey:
 
 _MAKERS: dict[LockStrategy, Callable[[], Any]] = {
     LockStrategy.NONE: NoLock,
-    LockStrategy.LOCK: threading.Lock,
-    LockStrategy.REENTRANT_LOCK: threading.RLock,
+    LockStrategy.LOCK: lambda: OneLock(threading.Lock()),
+    LockStrategy.REENTRANT_LOCK: lambda: OneLock(threading.RLock()),
     LockStrategy.READER_WRITER_LOCK: ReaderWriterLock,
     LockStrategy.FINE_GRAINED_LOCK: KeyedLock,
 }

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from bus.errors import ConfigError
+from bus.errors import ComponentError, ConfigError
 from bus.runtime.affinity import affinity_faults, set_thread_affinity
 from bus.runtime.context import ExecutionContext
 from bus.runtime.modes import ThreadModel
@@ -53,6 +53,14 @@ def pool_of(context: ExecutionContext, component_type: str) -> str:
     return {"data_handler": "market_data", "strategy": "strategy"}.get(component_type, "order_processing")
 
 
+def with_threads(context: ExecutionContext) -> ExecutionContext:
+    """The context, or where its model has no pool of threads a MIXED one: for components that are served on one all the
+    same."""
+    if pool_names(context) not in ((), (OPTIMIZATION,)):
+        return context
+    return ExecutionContext(context.name, context.execution_mode, ThreadModel.MIXED)
+
+
 def default_workers(name: str) -> int:
     """How many workers a pool has when nothing else is said."""
     cpus = os.cpu_count() or 1
@@ -78,6 +86,8 @@ class ThreadPoolManager:
         self._executors: dict[str, Executor] = {}
         self._lock = threading.Lock()
         self._is_shut_down = False
+        self._workers: dict[threading.Thread, str] = {}
+        """Every thread that was started, with its pool."""
 
     def get_executor(self, pool_name: str) -> Executor:
         """The pool of that name, the same one every time.
@@ -97,6 +107,16 @@ class ThreadPoolManager:
             if pool_name not in self._executors:
                 self._executors[pool_name] = self._make(pool_name)
             return self._executors[pool_name]
+
+    def check(self) -> None:
+        """Look whether all threads that were started are still there.
+
+        Raises:
+            ComponentError: one has ended, which before the shutdown none does by itself.
+        """
+        for worker, pool_name in list(self._workers.items()):
+            if not worker.is_alive() and not self._is_shut_down:
+                raise ComponentError(f"thread pool {pool_name}", f"its worker {worker.name} has ended by itself")
 
     def shutdown(self, wait: bool = True, cancel_futures: bool = False) -> None:
         """Wait for all that runs (unless told not to), and for all that waits unless it is cancelled.
@@ -127,7 +147,11 @@ class ThreadPoolManager:
             spawn = multiprocessing.get_context("spawn")
             return ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker, initargs=start)
         prefix = _THREAD_NAMES.get(name, f"{name}_worker")
-        return ThreadPoolExecutor(workers, thread_name_prefix=prefix, initializer=_start_worker, initargs=start)
+        return ThreadPoolExecutor(workers, thread_name_prefix=prefix, initializer=self._start_thread, initargs=start)
+
+    def _start_thread(self, context: ExecutionContext, name: str, affinity: Sequence[int]) -> None:
+        self._workers[threading.current_thread()] = name
+        _start_worker(context, name, affinity)
 
 
 def _start_worker(context: ExecutionContext, name: str, affinity: Sequence[int]) -> None:

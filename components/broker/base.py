@@ -24,6 +24,7 @@ class BrokerBase(Component):
     component_type: ClassVar[str] = "broker"
     Parameters: ClassVar[type[Parameters]] = BrokerParameters
     emits: ClassVar[tuple[type[Message], ...]] = (Fill, BrokerReport)
+    undivided: ClassVar[str] = "it numbers its fills over all symbols"
 
     @handles(SubmitOrder)
     def on_order(self, message: SubmitOrder) -> None:

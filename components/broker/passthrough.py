@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bus.runtime.component import handles
+from bus.runtime.component import handles, query
 from components.broker.base import BrokerBase
 from components.broker.desk import Desk
 from components.broker.fills import FREE, FillWriter
@@ -82,6 +82,7 @@ class PassthroughBroker(BrokerBase):
         """Amend an order that waits for a price."""
         amend(self._desk, order)
 
+    @query
     def get_order_status(self, order_id: str) -> OrderState | None:
         """ROUTED while the order waits, or a final state; None for an order that is not known (any more)."""
         return self._desk.status(order_id)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
-from bus.runtime.component import Handler, handles
+from bus.runtime.component import Handler, handles, query
 from bus.runtime.settings import StrictModel
 from components.broker import feed, gateway
 from components.broker.ambiguity import Ambiguity
@@ -173,6 +173,7 @@ class SimulatedBroker(BrokerBase):
         """Amend a working order, once the request has reached the market."""
         gateway.request_replace(self._venue, order)
 
+    @query
     def get_order_status(self, order_id: str) -> OrderState | None:
         """ROUTED, PARTIAL or a final state; None for an order that is not known (any more)."""
         return self._desk.status(order_id)

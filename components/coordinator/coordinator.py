@@ -46,6 +46,7 @@ class BacktestCoordinator(Component):
     """
 
     component_type = "coordinator"
+    undivided = "it sees to the end of the whole run"
     Parameters = Parameters
     emits = (StartStream, ClosePositions, ReportRequested, RunCompleted)
     optional = frozenset({AmbiguityReport})

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from bus.runtime.component import Component, Parameters, handles
+from bus.runtime.component import Component, Parameters, handles, query
 from components.order_manager.amendments import Amendments
 from components.order_manager.book import OrderBook, OrderRecord
 from components.order_manager.children import Children, OtoPartial
@@ -54,6 +54,7 @@ class OrderManager(Component):
     """
 
     component_type = "order_manager"
+    undivided = "its orders belong together: groups, parents, and the bound on completed orders"
     Parameters = OrderManagerParameters
     emits: ClassVar[tuple[type[Message], ...]] = (OrderStatus, SubmitOrder, SubmitCancel, SubmitReplace)
     optional: ClassVar[frozenset[type[Message]]] = frozenset({ReplaceOrder})
@@ -154,14 +155,17 @@ class OrderManager(Component):
         elif book_fill(self._journal, record, fill) and (record.depends or self._book.by_parent):
             self._groups.after_fill(record)
 
+    @query
     def order(self, order_id: str) -> OrderRecord | None:
         """What is known of an order, None when it is not known (any more)."""
         return self._book.get(order_id)
 
+    @query
     def orders(self, symbol: str | None = None, state: OrderState | None = None) -> list[OrderRecord]:
         """Known orders, of `symbol` and in `state` where given."""
         return self._book.find(symbol, state)
 
+    @query
     def statistics(self) -> dict[str, int]:
         """Counts since the run began: how often each state was entered, what was refused, each of our codes given."""
         counts = self._journal.counts

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from pydantic import Field
 
 from bus.runtime import component as runtime
-from bus.runtime.component import Component, handles
+from bus.runtime.component import Component, handles, query
 from components.accounting.ledger import Account
 from components.accounting.marks import middle
 from components.portfolio.curve import Curve
@@ -49,6 +49,7 @@ class Portfolio(Component):
     """
 
     component_type = "portfolio"
+    undivided = "its cash, its equity and the numbers of its round trips are of all symbols together"
     Parameters = Parameters
     emits = (PositionUpdate, ClosedTrade, EquityCurve, AccountReport)
     quiet = frozenset({Bar, Quote, Trade})
@@ -139,6 +140,16 @@ class Portfolio(Component):
         for block in self.curve.take_blocks(least=1):
             self.emit(block)
         self.emit(self._report(request.ts))
+
+    @query
+    def positions(self) -> dict[str, float]:
+        """Symbol to quantity, of all that is held; short positions are negative."""
+        return {p.symbol: p.quantity for ledger in self.account.ledgers() for p in ledger.open.values()}
+
+    @query
+    def equity(self) -> float:
+        """Cash and the value of what is held, in the account's currency."""
+        return self.account.main.equity(self.marks)
 
     def _took_bars(self, bars: Sequence[Bar]) -> bool:
         """Take bars at once if that is the same as one by one: while nothing is held, or only their symbol."""

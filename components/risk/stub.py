@@ -32,6 +32,7 @@ class RiskStub(Component):
     component_type = "risk_manager"
     Parameters = RiskStubParameters
     emits = (Order, CancelOrder)
+    undivided = "it numbers its orders over all symbols, and sizes them by the equity of the whole account"
     quiet = frozenset({*_MARKET_DATA, Fill, OrderStatus})
 
     parameters: RiskStubParameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import Field, model_validator
 
@@ -86,6 +86,7 @@ class MovingAverageCrossover(Component):
     component_type = "strategy"
     Parameters = MovingAverageCrossoverParameters
     emits = (Signal,)
+    partition_by: ClassVar = {Bar: "symbol"}
 
     parameters: MovingAverageCrossoverParameters
 

@@ -16,7 +16,7 @@ from bus.hub import Hub
 from bus.local import LocalBus
 from bus.roster import EndpointSpec
 from bus.runtime.component import Source
-from bus.runtime.modes import Isolation, ThreadModel
+from bus.runtime.modes import Isolation
 from bus.runtime.runner import Member, emitted_types
 from bus.topics import Wiring
 from bus.wave import WaveBus
@@ -81,9 +81,7 @@ def process_stage(case: dict[str, Any], stack: contextlib.ExitStack, folder: Pat
     stack.callback(hub.stop)
     parameters = {k: v for k, v in case.get("broker", {}).items() if k != "class"}
     class_name = type(broker).__name__
-    entry = Entry(
-        "broker", class_name, broker, parameters, Isolation.PROCESS_ISOLATED, ThreadModel.SINGLE_THREADED, (), 2
-    )
+    entry = Entry("broker", class_name, broker, parameters, Isolation.PROCESS_ISOLATED, (), 2)
     group.start(entry, spec.token, context_of(case), hub.bind())
     return Stage(case, WaveBus(wiring, [WaveHub(hub)], None)), hub
 

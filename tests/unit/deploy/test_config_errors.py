@@ -70,7 +70,6 @@ def faults(tmp_path: Path, text: str, *settings: str) -> list[str]:
             SMALL + "  x: {class: tests.support.parts.Bars, count: -1}\n",
             "components.x.count: Input should be greater than or",
         ),
-        (SMALL + "  x: {class: tests.support.parts.Sink, thread_model: ASYNC_MULTI}\n", "ASYNC_MULTI is not available"),
         (SMALL + "  x: {class: BacktestCoordinator}\n  y: {class: BacktestCoordinator}\n", "a run has one coordinator"),
         (SMALL + "  x: {class: OrderManager}\n  y: {class: OrderManager}\n", "a run has one order_manager"),
         ("components: {bars: {class: tests.support.parts.Bars}}\n", "of this topology publishes; add a strategy"),

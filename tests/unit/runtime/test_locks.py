@@ -9,7 +9,7 @@ import pytest
 from bus.runtime.component import COMPONENT_TYPES
 from bus.runtime.context import ExecutionContext
 from bus.runtime.guidelines import LockStrategy
-from bus.runtime.locks import KeyedLock, NoLock, ReaderWriterLock, lock_for, make_lock
+from bus.runtime.locks import KeyedLock, NoLock, OneLock, ReaderWriterLock, lock_for, make_lock
 from tests.support.waiting import until
 from tests.unit.runtime.hammer import THREADS, hammer, plus_one, within_attempts
 
@@ -67,7 +67,7 @@ def test_no_lock_can_be_used_in_every_way():
     [
         ("BACKTEST_PARALLEL", None, "data_handler", ReaderWriterLock),
         ("BACKTEST_PARALLEL", None, "order_manager", KeyedLock),
-        ("BACKTEST_PARALLEL", None, "strategy", type(threading.RLock())),
+        ("BACKTEST_PARALLEL", None, "strategy", OneLock),
         ("OPTIMIZATION", None, "data_handler", ReaderWriterLock),
         ("OPTIMIZATION", None, "portfolio", NoLock),
         ("BACKTEST_SINGLE", "MULTI_THREADED", "portfolio", NoLock),
