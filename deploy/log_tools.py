@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 
 from bus.errors import LogError
 from bus.log_reader import LogReader, find_segments
 from bus.record import Record
+from schemas import SourceDeclared, TypeDeclared
 from schemas.codec import DecodeError, to_builtins
 
 _NS_PER_S = 1_000_000_000
@@ -65,6 +66,18 @@ def _declared_values(reader: LogReader, record: Record) -> dict[str, Any]:
     if not isinstance(plain, list):
         return {"payload": plain}
     return dict(itertools.zip_longest(names, plain[: len(names)])) or {"payload": plain}
+
+
+class Declarations(Protocol):
+    """What a log declares of its types and sources: a reader's, or a capture's."""
+
+    @property
+    def sources(self) -> dict[int, SourceDeclared]:
+        """By source id."""
+
+    @property
+    def types(self) -> dict[int, TypeDeclared]:
+        """By type id."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +215,7 @@ def matching(reader: LogReader, wanted: Filter) -> Iterator[Record]:
             yield record
 
 
-def unknown_names(reader: LogReader, wanted: Filter) -> list[str]:
+def unknown_names(reader: Declarations, wanted: Filter) -> list[str]:
     """Names that a filter asks for and the log does not declare."""
     types = {declared.name for declared in reader.types.values()}
     sources = {declared.name for declared in reader.sources.values()} | {"hub"}

@@ -118,8 +118,9 @@ def _check_types(types: frozenset[str]) -> None:
 
 
 def line_of(described: dict[str, Any]) -> str:
-    """A described record in one line: seq, time, source, type, values, and what caused it."""
-    values = " ".join(f"{key}={_short(value)}" for key, value in described["message"].items())
+    """A described record in one line: seq, time, source, type, values (None and empty ones left out), its cause."""
+    said = {key: value for key, value in described["message"].items() if value not in (None, "")}
+    values = " ".join(f"{key}={_short(value)}" for key, value in said.items())
     cause = f" <- {described['cause']}" if described["cause"] else ""
     return (
         f"{described['seq']:>8} {described['time']:<20} {described['source']:<14} {described['type']} {values}{cause}"

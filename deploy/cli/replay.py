@@ -7,18 +7,23 @@ from typing import Any
 
 import click
 
+from bus.errors import EXIT_INTERRUPTED, LogError
+from bus.log_reader import LogReader
 from bus.replay import Kind
 from bus.runtime.modes import ThreadModel
 from deploy.cli.consequences import print_consequences
 from deploy.cli.launch import leave, standard_output_to_error
 from deploy.cli.log import as_json_text, line_of
 from deploy.cli.options import as_placement
+from deploy.cli.playback import keyboard, make_player, playback_options, wants_playback
 from deploy.launcher import launch
+from deploy.log_tools import unknown_names
 from deploy.plan import Placement
 from deploy.replay.capture import Capture, open_capture
 from deploy.replay.consequences import compare_outcomes, outcome_of
 from deploy.replay.counterfactual import plan_counterfactual, recorded_data, replaced
 from deploy.replay.planning import plan_replay
+from deploy.replay.playback import PlaybackStopped, Player
 from deploy.replay.reexecution import Divergence, ReplayResult, reexecute
 from deploy.stopping import StopRequest
 
@@ -42,7 +47,8 @@ _WHAT = {
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What if: replace a value. Repeatable.")
 @click.option("--run-dir", type=_PATH, help="What if: where its run folder is made.")
 @click.option("--all", "all_orders", is_flag=True, help="What if: show every order that came out otherwise.")
-@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON document on standard output.")
+@playback_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document; when playing, one a line.")
 def command(log: Path, as_json: bool, **options: Any) -> None:
     """Run the captured run LOG again and compare every output with the record.
 
@@ -52,12 +58,20 @@ def command(log: Path, as_json: bool, **options: Any) -> None:
 
     With --with or --set a part is replaced, the recorded market data go through the changed topology, and the
     consequences are reported order by order and in P&L; the new run has a run folder of its own.
+
+    With any option of playing, records are printed at the pace of their times. In a terminal space pauses and resumes,
+    s or the right arrow steps, + and - change the speed, q quits. Components are fed and compared only if named by
+    --component (all: every one).
     """
     capture = open_capture(log)
     what_if = options["config"] is not None or options["settings"]
     if what_if and (options["components"] or options["thread_model"]):
         raise click.UsageError("--component and --thread-model do not go with --with and --set")
-    leave(_what_if(capture, as_json, **options) if what_if else _compare(capture, as_json, **options))
+    playing = wants_playback(options)
+    if playing and what_if:
+        raise click.UsageError("a log is played as it is: --with and --set do not go with the options of playing")
+    act = _what_if if what_if else _play if playing else _compare
+    leave(act(capture, as_json, **options))
 
 
 def _compare(
@@ -73,6 +87,51 @@ def _compare(
     stop = StopRequest()
     with stop.listening(), standard_output_to_error():
         result = reexecute(capture, plan, stop.check)
+    if as_json:
+        click.echo(as_json_text(result.document()))
+    else:
+        _print(result)
+    return result.exit_code
+
+
+def _play(capture: Capture, as_json: bool, **options: Any) -> int:
+    wants_keys = options["step"] or options["start_paused"] or bool(options["pause_at"])
+    with keyboard(wants_keys) as keys:
+        player = make_player(keys, options, as_json)
+        try:
+            while True:
+                exit_code = _play_once(capture, player, as_json, **options)
+                if not options["loop"] or exit_code:
+                    return exit_code
+        except PlaybackStopped as stopped:
+            player.say(str(stopped))
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
+        except EOFError:
+            raise LogError(
+                "the playback is paused and no key can come: standard input has ended or is not there"
+            ) from None
+    return 0
+
+
+def _play_once(
+    capture: Capture,
+    player: Player,
+    as_json: bool,
+    components: tuple[str, ...],
+    placement: str | None,
+    thread_model: str | None,
+    **_: Any,
+) -> int:
+    if not components:
+        for _records in player.play(LogReader(capture.path)):
+            pass
+        if not player.played and (unknown := unknown_names(capture, player.wanted)):
+            raise LogError(f"{capture.path}: the log knows no {unknown[0]!r}")
+        return 0
+    model = None if thread_model is None else ThreadModel(thread_model)
+    plan = plan_replay(capture, components, as_placement(placement), model)
+    result = reexecute(capture, plan, lambda: None, player.play)
     if as_json:
         click.echo(as_json_text(result.document()))
     else:
