@@ -50,22 +50,33 @@ _ts_of = attrgetter("ts")
 class _Route:
     """The way of one message type: who takes it, in rank order, and how many there have been."""
 
-    __slots__ = ("count", "handlers", "message_type", "type_id")
+    __slots__ = ("_takers", "count", "handlers", "message_type", "type_id")
 
     def __init__(self, message_type: type[Message]) -> None:
         self.message_type = message_type
         self.type_id = TYPE_IDS[message_type]
         self.handlers: tuple[Handler, ...] = ()
         self.count = 0
+        self._takers: list[tuple[Handler, Component | None, Handler]] = []
+        """Handlers, and beside each the component and its way to take blocks; None where it has none."""
+
+    def add(self, handler: Handler) -> None:
+        """One more who takes the type."""
+        self.handlers += (handler,)
+        owner = getattr(handler, "__self__", None)
+        if isinstance(owner, Component) and owner.on_block is not None:
+            self._takers.append((handler, owner, guarded(owner, owner.on_block)))
+        else:
+            self._takers.append((handler, None, handler))
 
     def parted(self) -> tuple[list[Handler], list[Handler]]:
         """Who must be handed every message at once, and who may be handed many of them later."""
+        message_type = self.message_type
         at_once: list[Handler] = []
         later: list[Handler] = []
-        for handler in self.handlers:
-            owner = getattr(handler, "__self__", None)
-            if isinstance(owner, Component) and owner.on_block is not None and self.message_type in owner.quiet:
-                later.append(guarded(owner, owner.on_block))
+        for handler, owner, on_block in self._takers:
+            if owner is not None and message_type in owner.quiet:
+                later.append(on_block)
             else:
                 at_once.append(handler)
         return at_once, later
@@ -93,7 +104,7 @@ class LocalBus:
 
     def tap(self, message_type: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of a type."""
-        self._routes[message_type].handlers += (handler,)
+        self._routes[message_type].add(handler)
 
     def open(self) -> None:
         """Initialize and start every component.
@@ -203,21 +214,25 @@ class LocalBus:
         route.count += count
 
     def _settle(self) -> None:
-        queue, log, sequencer, clock = self._queue, self._log, self._sequencer, self.clock
-        last = sequencer.last
-        while queue:
-            source, route, cause, message = queue.popleft()
-            payload = b"" if log is None else encode(message)
-            sequencer.head = self._cause = seq = sequencer.head + 1
-            last[source] = source_seq = last[source] + 1
-            route.count += 1
-            if log is not None:
-                log.append(seq, clock.now_ns, source_seq, cause, source, route.type_id, payload)
-            try:
-                for handler in route.handlers:
-                    handler(message)
-            except BaseException as error:
-                raise _blame(handler, error) from error
+        queue, log, sequencer, now_ns = self._queue, self._log, self._sequencer, self.clock.now_ns
+        last, seq = sequencer.last, sequencer.head
+        try:
+            while queue:
+                source, route, cause, message = queue.popleft()
+                payload = b"" if log is None else encode(message)
+                seq += 1
+                last[source] = source_seq = last[source] + 1
+                route.count += 1
+                if log is not None:
+                    log.append(seq, now_ns, source_seq, cause, source, route.type_id, payload)
+                self._cause = seq
+                try:
+                    for handler in route.handlers:
+                        handler(message)
+                except BaseException as error:
+                    raise _blame(handler, error) from error
+        finally:
+            sequencer.head = seq
         self._cause = 0
 
     def _record(self, source: int, route: _Route, cause: int, message: Message) -> None:

@@ -13,12 +13,25 @@ import hashlib
 import os
 import struct
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, Protocol
 from zlib import crc32
 
 from bus.errors import LogError
-from bus.record import DIGESTED_FROM, FOOTER_TYPE, MARK_TYPE, encode_record
+from bus.record import (
+    BODY,
+    DIGESTED_FROM,
+    EPOCH_SUM,
+    FOOTER_TYPE,
+    HEADER_SIZE,
+    MARK_TYPE,
+    MAX_PAYLOAD,
+    SEAL,
+    encode_record,
+    too_long,
+)
+from bus.record_run import LEAST, MOST, encode_run
 from schemas import Message
 from schemas.codec import encode
 
@@ -30,6 +43,8 @@ _BUFFER_BYTES: Final = 1024 * 1024
 _HEAD: Final = struct.Struct("<8sIQ32s")
 SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
 VERSION: Final = 1
+
+_ts_of = attrgetter("ts")
 
 
 def segment_head(first_seq: int, digest: bytes) -> bytes:
@@ -57,14 +72,30 @@ def parse_segment_head(data: bytes, path: Path) -> tuple[int, bytes]:
 
 
 class RunDigest:
-    """BLAKE2b over all records, in order, without their epochs."""
+    """BLAKE2b over all records, in order, without their epochs.
+
+    `add` only notes the digested part of a record, or of several: hashing much at once is cheaper.
+    """
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=32)
-        self.update = self._hash.update
+        self._noted: list[bytes] = []
+        self.add = self._noted.append
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Hash what was noted, then the data."""
+        self.settle()
+        self._hash.update(data)
+
+    def settle(self) -> None:
+        """Hash what was noted."""
+        if self._noted:
+            self._hash.update(b"".join(self._noted))
+            self._noted.clear()
 
     def value(self) -> bytes:
         """The 32 bytes of the digest so far."""
+        self.settle()
         return self._hash.digest()
 
 
@@ -82,8 +113,7 @@ def append_each(
 ) -> None:
     """Append messages from outside, each at its own `ts`; `seq` and `source_seq` are the first one's."""
     for index, message in enumerate(messages):
-        ts: int = message.ts  # type: ignore[attr-defined]
-        log.append(seq + index, ts, source_seq + index, 0, source, type_id, encode(message))
+        log.append(seq + index, _ts_of(message), source_seq + index, 0, source, type_id, encode(message))
 
 
 class DigestLog:
@@ -103,7 +133,7 @@ class DigestLog:
         return record
 
     def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
-        """As `append_each`."""
+        """As `append_each`, many at once."""
         append_each(self, seq, source_seq, source, type_id, messages)
 
     def flush(self) -> None:
@@ -139,8 +169,9 @@ class LogWriter:
         self._segment_bytes = max(segment_bytes, SEGMENT_HEAD_SIZE + 1)  # one record at least
         self._digest = RunDigest()
         self._buffer: list[bytes] = []
-        self._buffered = 0
-        self._written = 0
+        self._size = 0
+        """Of the segment, with what is buffered."""
+        self._flush_at = 0
         self._last_seq = 0
         self._file = -1
         self._open_segment(1)
@@ -148,24 +179,46 @@ class LogWriter:
     def append(
         self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
     ) -> bytes:
-        """Append the record and return its bytes."""
-        if self._written + self._buffered >= self._segment_bytes:
+        """Append the record and return its bytes, which are those of `encode_record`."""
+        if self._size >= self._segment_bytes:
             self._roll(seq)
-        record = encode_record(seq, ts, source_seq, cause, source, type_id, payload)
-        self._digest.update(record[DIGESTED_FROM:])
-        self._buffer.append(record)
-        self._buffered += len(record)
-        self._last_seq = seq
-        self.records += 1
-        if self.records % MARK_EVERY == 0:
-            self._mark(MARK_TYPE)
-        if self._buffered >= _BUFFER_BYTES:
-            self.flush()
+        if len(payload) > MAX_PAYLOAD:
+            raise too_long(type_id, payload)
+        body = BODY.pack(len(payload), seq, ts, source_seq, cause, source, type_id) + payload
+        record = SEAL.pack(crc32(body, EPOCH_SUM), 1) + body
+        self._take(record, body, 1, seq)
         return record
 
     def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
-        """As `append_each`."""
-        append_each(self, seq, source_seq, source, type_id, messages)
+        """As `append_each`, many at once where their payloads are equally long."""
+        payloads = list(map(encode, messages))
+        if len(payloads) < LEAST or len(set(map(len, payloads))) > 1:
+            append_each(self, seq, source_seq, source, type_id, messages)
+            return
+        times = list(map(_ts_of, messages))
+        done = 0
+        while done < len(payloads):
+            if self._size >= self._segment_bytes:
+                self._roll(seq + done)
+            part = slice(done, done + self._room(HEADER_SIZE + len(payloads[0])))
+            records, bodies = encode_run(seq + done, source_seq + done, source, type_id, times[part], payloads[part])
+            done += len(payloads[part])
+            self._take(records, bodies, len(payloads[part]), seq + done - 1)
+
+    def _room(self, size: int) -> int:
+        """How many records of this size fit before the next mark and the end of the segment, at most `MOST`."""
+        return min(MARK_EVERY - self.records % MARK_EVERY, -(-(self._segment_bytes - self._size) // size), MOST)
+
+    def _take(self, records: bytes, bodies: bytes, count: int, last_seq: int) -> None:
+        self._digest.add(bodies)
+        self._buffer.append(records)
+        self._size += len(records)
+        self._last_seq = last_seq
+        self.records += count
+        if not self.records % MARK_EVERY:
+            self._mark(MARK_TYPE)
+        if self._size >= self._flush_at:
+            self.flush()
 
     def flush(self) -> None:
         """Hand all appended records to the operating system."""
@@ -173,11 +226,10 @@ class LogWriter:
             return
         if self._file < 0:
             raise LogError(f"{self.folder}: the message log is closed and takes no more records")
-        data = b"".join(self._buffer)
-        self._write(data)
-        self._written += len(data)
+        self._digest.settle()
+        self._write(b"".join(self._buffer))
         self._buffer.clear()
-        self._buffered = 0
+        self._flush_at = self._size + _BUFFER_BYTES
 
     def abandon(self) -> None:
         """Write what was appended and close the file without a footer: the run was broken off."""
@@ -209,7 +261,7 @@ class LogWriter:
     def _mark(self, type_id: int) -> None:
         mark = encode_record(self._last_seq, 0, 0, 0, 0, type_id, self._digest.value())
         self._buffer.append(mark)
-        self._buffered += len(mark)
+        self._size += len(mark)
 
     def _roll(self, next_seq: int) -> None:
         self._close_file()
@@ -228,7 +280,8 @@ class LogWriter:
             raise LogError(f"{path}: cannot create the message log: {error.strerror}") from error
         head = segment_head(first_seq, self._digest.value())
         self._write(head)
-        self._written = len(head)
+        self._size = len(head)
+        self._flush_at = self._size + _BUFFER_BYTES
 
 
 Log = LogWriter | DigestLog

@@ -16,7 +16,13 @@ from zlib import crc32
 
 from bus.errors import LogError
 
-_BODY: Final = struct.Struct("<IIQqQQHH")
+BODY: Final = struct.Struct("<IQqQQHH")
+"""The head from `length` on. With the payload behind it, it is what the run's digest covers."""
+SEAL: Final = struct.Struct("<II")
+"""Checksum and epoch, which stand before the body."""
+EPOCH_SUM: Final = crc32(struct.pack("<I", 1))
+"""The checksum of the first epoch, from which that of a record of the first epoch goes on."""
+_HEAD_BEHIND_SUM: Final = struct.Struct("<IIQqQQHH")
 _CRC: Final = struct.Struct("<I")
 HEAD: Final = struct.Struct("<IIIQqQQHH")
 """All fields of the head, in the order above: for readers that unpack it at once."""
@@ -58,9 +64,14 @@ def encode_record(
         LogError: the payload is longer than a reader would accept.
     """
     if len(payload) > MAX_PAYLOAD:
-        raise LogError(f"a message of type {type_id} has {len(payload)} bytes, more than the {MAX_PAYLOAD} allowed")
-    body = _BODY.pack(epoch, len(payload), seq, ts, source_seq, cause, source, type_id) + payload
-    return _CRC.pack(crc32(body)) + body
+        raise too_long(type_id, payload)
+    body = BODY.pack(len(payload), seq, ts, source_seq, cause, source, type_id) + payload
+    return SEAL.pack(crc32(body, crc32(_CRC.pack(epoch))), epoch) + body
+
+
+def too_long(type_id: int, payload: bytes) -> LogError:
+    """The error of a payload that no reader would accept."""
+    return LogError(f"a message of type {type_id} has {len(payload)} bytes, more than the {MAX_PAYLOAD} allowed")
 
 
 def digested(record: bytes) -> bytes:
@@ -77,7 +88,7 @@ def decode_record(data: bytes, offset: int = 0) -> tuple[Record, int]:
     """
     if len(data) - offset < HEADER_SIZE:
         raise IncompleteRecord(HEADER_SIZE - (len(data) - offset))
-    epoch, length, seq, ts, source_seq, cause, source, type_id = _BODY.unpack_from(data, offset + 4)
+    epoch, length, seq, ts, source_seq, cause, source, type_id = _HEAD_BEHIND_SUM.unpack_from(data, offset + 4)
     if length > MAX_PAYLOAD:
         raise LogError(f"a record says that its payload has {length} bytes, more than the {MAX_PAYLOAD} allowed")
     end = offset + HEADER_SIZE + length

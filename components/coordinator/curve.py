@@ -131,7 +131,8 @@ class Calendar:
         self.changes += int(np.count_nonzero(np.diff(times)))
         self.last = int(ts[-1])
         # Midnight is the end of a day: Friday's bar may close on it.
-        self.days.update(np.unique((ts - 1) // _NS_PER_DAY).tolist())
+        days = (ts - 1) // _NS_PER_DAY
+        self.days.update((int(days[0]), *days[1:][np.diff(days) != 0].tolist()))
 
 
 @dataclass

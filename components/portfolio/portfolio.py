@@ -76,6 +76,8 @@ class Portfolio(Component):
         """As the handlers, one message after another; many bars at once where that is the same."""
         handler = getattr(self, self._handler_names[type(messages[0])])
         handler(messages[0])
+        if len(messages) == 1:
+            return
         rest = messages[1:]
         if type(messages[0]) is Bar and self._took_bars(cast("Sequence[Bar]", rest)):
             return
