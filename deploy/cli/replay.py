@@ -22,6 +22,7 @@ from deploy.plan import Placement
 from deploy.replay.capture import Capture, open_capture
 from deploy.replay.consequences import compare_outcomes, outcome_of
 from deploy.replay.counterfactual import plan_counterfactual, recorded_data, replaced
+from deploy.replay.golden import keep_as_story
 from deploy.replay.planning import plan_replay
 from deploy.replay.playback import PlaybackStopped, Player
 from deploy.replay.reexecution import Divergence, ReplayResult, reexecute
@@ -47,6 +48,7 @@ _WHAT = {
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What if: replace a value. Repeatable.")
 @click.option("--run-dir", type=_PATH, help="What if: where its run folder is made.")
 @click.option("--all", "all_orders", is_flag=True, help="What if: show every order that came out otherwise.")
+@click.option("--to-golden", type=_PATH, metavar="FOLDER", help="Keep LOG as a regression test of --component.")
 @playback_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; when playing, one a line.")
 def command(log: Path, as_json: bool, **options: Any) -> None:
@@ -70,6 +72,11 @@ def command(log: Path, as_json: bool, **options: Any) -> None:
     playing = wants_playback(options)
     if playing and what_if:
         raise click.UsageError("a log is played as it is: --with and --set do not go with the options of playing")
+    if options["to_golden"] is not None:
+        if playing or what_if:
+            raise click.UsageError("--to-golden keeps a log as it is: it goes with --component only")
+        story = keep_as_story(capture, options["components"], options["to_golden"])
+        click.echo(f"Kept in {story.folder}, for pytest tests/golden/test_stories.py", err=as_json)
     act = _what_if if what_if else _play if playing else _compare
     leave(act(capture, as_json, **options))
 
