@@ -22,7 +22,7 @@ from components.data.checks import check_rows, is_sound, with_integer_times
 from components.data.faults import Faults
 from components.data.file_format import VALUE_COLUMNS, Column, FileFormat, find_columns, missing_column
 from components.data.table import Floats, Ints, SymbolCodes, Table
-from components.data.timestamps import integer, is_integer, iso_ns, quick_integers, quick_iso_ns
+from components.data.timestamps import has_offset, integer, is_integer, iso_ns, quick_integers, quick_iso_ns
 
 _LINES: Final = 65_536
 """Lines parsed at once: enough to amortise the call, and the only rows that exist as Python objects."""
@@ -98,11 +98,11 @@ def _read_layout(path: Path, file_format: FileFormat, wanted: frozenset[str] | N
 def _quick_table(path: Path, layout: _Layout, file_format: FileFormat, wanted: frozenset[str] | None) -> Table | None:
     codes = SymbolCodes(wanted)
     blocks: list[tuple[Ints, NDArray[np.int32], Floats]] = []
-    forms: set[bool] = set()
+    forms: set[str] = set()
     try:
         for data in _parsed_blocks(path, layout):
-            stamps, whole_numbers = _quick_stamps(data[_key(layout.positions["timestamp"])], layout.zone)
-            forms.add(whole_numbers)
+            stamps, form = _quick_stamps(data[_key(layout.positions["timestamp"])], layout.zone)
+            forms.add(form)
             code = _quick_codes(data, layout, codes)
             keep = code >= 0
             values = np.array([data[_key(position)][keep] for position in layout.value_positions])
@@ -116,7 +116,7 @@ def _quick_table(path: Path, layout: _Layout, file_format: FileFormat, wanted: f
     values = np.concatenate([block[2] for block in blocks], axis=1)
     row = np.arange(2, len(ts) + 2, dtype=np.int64)
     table = Table(path, tuple(codes.names), tuple(codes.found), ts, code, values, row)
-    return _quick_integer_times(table, file_format) if True in forms else table
+    return _quick_integer_times(table, file_format) if "integer" in forms else table
 
 
 def _parsed_blocks(path: Path, layout: _Layout) -> Iterator[NDArray[np.void]]:
@@ -135,11 +135,13 @@ def _key(position: int) -> str:
     return f"column{position}"
 
 
-def _quick_stamps(texts: NDArray[np.bytes_], zone: ZoneInfo | None) -> tuple[Ints, bool]:
+def _quick_stamps(texts: NDArray[np.bytes_], zone: ZoneInfo | None) -> tuple[Ints, str]:
+    """The column's times, as whole numbers still if it holds those, and its form, which is one for the whole file."""
     _require_room(texts)
-    if is_integer(texts[0].decode("latin-1")):
-        return quick_integers(texts), True
-    return quick_iso_ns(texts, zone), False
+    first = texts[0].decode("latin-1")
+    if is_integer(first):
+        return quick_integers(texts), "integer"
+    return quick_iso_ns(texts, zone), "offset" if has_offset(first) else "local"
 
 
 def _quick_integer_times(table: Table, file_format: FileFormat) -> Table | None:
@@ -171,6 +173,7 @@ class _Collected:
 
     def __init__(self, wanted: frozenset[str] | None) -> None:
         self.codes = SymbolCodes(wanted)
+        self.with_offset: bool | None = None
         self.stamps = array("q")
         self.code = array("i")
         self.values = array("d")
@@ -231,7 +234,7 @@ def _collect(row: int, cells: list[str], layout: _Layout, whole_numbers: bool, c
     if code < 0:
         return
     stamp = cells[at["timestamp"]]
-    moment = integer(stamp) if whole_numbers else iso_ns(stamp, layout.zone)
+    moment = integer(stamp) if whole_numbers else _moment(stamp, layout, collected)
     values = [_number(column, cells[at[column]]) for column in VALUE_COLUMNS]
     collected.stamps.append(moment)
     collected.code.append(code)
@@ -239,8 +242,21 @@ def _collect(row: int, cells: list[str], layout: _Layout, whole_numbers: bool, c
     collected.row.append(row)
 
 
+def _moment(stamp: str, layout: _Layout, collected: _Collected) -> int:
+    moment = iso_ns(stamp, layout.zone)
+    offset = has_offset(stamp)
+    if collected.with_offset is None:
+        collected.with_offset = offset
+    elif collected.with_offset != offset:
+        given, others = ("an", "none") if offset else ("no", "one")
+        raise ValueError(f"timestamp {stamp.strip()!r} has {given} offset from UTC, and those before it have {others}")
+    return moment
+
+
 def _number(column: str, text: str) -> float:
     try:
+        if "_" in text:  # which Python takes for a separator of digits
+            raise ValueError
         return float(text)
     except ValueError:
         raise ValueError(

@@ -90,7 +90,7 @@ def _table(
     codes = SymbolCodes(wanted)
     code = _codes(columns.get("symbol"), codes, path, row, faults)
     kept = np.flatnonzero(code >= 0)
-    values = np.array([columns[column].cast("float64").to_numpy()[kept] for column in VALUE_COLUMNS])
+    values = np.array([columns[column].cast("float64", safe=False).to_numpy()[kept] for column in VALUE_COLUMNS])
     stamps = columns["timestamp"].take(kept)
     empty = stamps.is_null().to_numpy(zero_copy_only=False)
     faults.add_rows(path, empty, row[kept], lambda _: "timestamp is empty")
@@ -105,8 +105,11 @@ def _timed(table: Table, stamps: Any, file_format: FileFormat, faults: Faults) -
     from pyarrow import types
 
     if types.is_integer(stamps.type):
-        ts = stamps.cast("int64").to_numpy()
-        return with_integer_times(dataclasses.replace(table, ts=ts), file_format, faults)
+        values = stamps.to_numpy()
+        bad = values > np.iinfo(np.int64).max
+        faults.add_rows(table.path, bad, table.row, lambda i: f"timestamp {values[i]} does not fit in 64 bits")
+        kept = dataclasses.replace(table.take(~bad), ts=values[~bad].astype(np.int64))
+        return with_integer_times(kept, file_format, faults)
     if _is_text(stamps.type):
         zone = file_format.zone
         return _one_by_one(table, stamps.cast("string").to_pylist(), lambda text: iso_ns(text, zone), faults)

@@ -59,6 +59,12 @@ def integer(text: str) -> int:
     return int(text)
 
 
+def has_offset(text: str) -> bool:
+    """Whether an ISO 8601 timestamp says how far it is from UTC."""
+    match = _ISO.fullmatch(text.strip())
+    return match is not None and match["offset"] is not None
+
+
 def iso_ns(text: str, zone: ZoneInfo | None) -> int:
     """An ISO 8601 date or time in ns UTC; without an offset of its own it is in `zone` (None: UTC).
 
@@ -118,8 +124,14 @@ def unit_of(values: Ints, declared: TimeUnit) -> str:
     """
     if declared != "auto":
         return declared
-    if values.min() >= _DATE_DIGITS[0] and values.max() < _DATE_DIGITS[1]:
+    dates = (values >= _DATE_DIGITS[0]) & (values < _DATE_DIGITS[1])
+    if dates.all():
         return "date"
+    if dates.any():
+        raise ValueError(
+            f"integer timestamps of different kinds: {values[dates][0]} looks like a date (YYYYMMDD), "
+            f"{values[~dates][0]} like a time since the epoch; say which they are with `timestamp_unit`"
+        )
     magnitudes = np.abs(values)
     smallest, largest = int(magnitudes.min()), int(magnitudes.max())
     unit = _unit_of_one(largest)

@@ -129,6 +129,28 @@ def test_prices_that_are_not_positive_may_be_allowed(csv_of: Write, stream: Stre
     assert stream(path, allow_nonpositive_prices=True) == [Bar(JAN_2, "SPREAD", -1.0, 0.0, -2.0, -1.5, 1000.0)]
 
 
+def test_dates_and_times_since_the_epoch_in_one_column_are_one_fault(csv_of: Write, stream: Stream) -> None:
+    (fault,) = faults_of(stream, csv_of("20200102,A,1,1,1,1,1", "1578009600,A,1,1,1,1,1"))
+    assert fault.startswith("bars.csv: integer timestamps of different kinds: 20200102 looks like a date (YYYYMMDD)")
+
+
+@pytest.mark.parametrize("lines", [65_536, 1], ids=["one block", "a block a row"])
+def test_times_with_and_without_an_offset_in_one_file_are_refused(
+    csv_of: Write, stream: Stream, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    monkeypatch.setattr(csv_file, "_LINES", lines)
+    path = csv_of("2020-01-02T10:00:00+01:00,A,1,1,1,1,1", "2020-01-03T10:00:00,A,1,1,1,1,1")
+    assert faults_of(stream, path) == [
+        "bars.csv, row 3: timestamp '2020-01-03T10:00:00' has no offset from UTC, and those before it have one"
+    ]
+
+
+def test_a_number_with_an_underscore_is_none(csv_of: Write, stream: Stream) -> None:
+    assert faults_of(stream, csv_of("2020-01-02,A,1,1,1,1,1_000")) == [
+        "bars.csv, row 2: volume '1_000' is not a number"
+    ]
+
+
 def test_integers_of_different_units_are_one_fault(csv_of: Write, stream: Stream) -> None:
     (fault,) = faults_of(stream, csv_of("1577923200,A,1,1,1,1,1", "1578009600000,A,1,1,1,1,1"))
     assert fault.startswith("bars.csv: integer timestamps of different magnitude: 1577923200 looks like s")

@@ -88,6 +88,17 @@ def test_every_type_of_number_is_read(parquet_of: Write, stream: Stream, kind: p
     assert type(bars[0].close) is float
 
 
+def test_a_volume_that_a_float_cannot_hold_exactly_is_rounded(parquet_of: Write, stream: Stream) -> None:
+    bars = stream(parquet_of(volume=pa.array([2**53 + 1, 2**64 - 1], pa.uint64())))
+    assert [bar.volume for bar in bars] == [float(2**53), float(2**64)]
+
+
+def test_a_timestamp_beyond_64_bits_is_a_fault(parquet_of: Write, stream: Stream) -> None:
+    path = parquet_of(timestamp=pa.array([1, 2**64 - 1], pa.uint64()))
+    with pytest.raises(DataError, match=r"row 2: timestamp 18446744073709551615 does not fit in 64 bits"):
+        stream(path, timestamp_unit="ns")
+
+
 def test_columns_are_found_by_name_in_any_order_and_others_ignored(parquet_of: Write, stream: Stream) -> None:
     path = parquet_of(timestamp=None, symbol=None, Name=["x", "y"], Ticker=["A", "A"], Date=pa.array(MOMENTS))
     assert stream(path, columns={"symbol": "ticker"}) == EXPECTED
