@@ -9,6 +9,7 @@ from typing import Final
 from bus.errors import ComponentError
 from bus.inbox import Turns
 from bus.runtime.component import Emit, Source
+from bus.runtime.means import Means
 from bus.runtime.runner import (
     Member,
     Output,
@@ -29,6 +30,8 @@ Outlet = Callable[[list[Output]], None]
 Fail = Callable[[ComponentError], None]
 
 _STREAM_TYPES: Final = (StartStream, StopStream)
+STREAM_TYPE_IDS: Final = frozenset(TYPE_IDS[message_type] for message_type in _STREAM_TYPES)
+"""What hosts of sources take beside what their components do."""
 _MARKET_DATA: Final = (Bar, Quote, Trade)
 _JOIN_S: Final = 1.0
 
@@ -40,8 +43,8 @@ def _unconnected(_: object) -> None:
 class EdgeRunner(Runner):
     """A runner of live runs. It starts and stops the streams of its sources when the records say so."""
 
-    def __init__(self, members: Sequence[Member], context: RunContext) -> None:
-        super().__init__(members, context)
+    def __init__(self, members: Sequence[Member], context: RunContext, means: Means | None = None) -> None:
+        super().__init__(members, context, means)
         self._turns: Turns | None = None
         self._outlet: Outlet = _unconnected
         self._fail: Fail = _unconnected
@@ -65,7 +68,7 @@ class EdgeRunner(Runner):
                 member.component.publish = self._publisher(member)
         super().initialize()
         if any(isinstance(member.component, Source) for member in self.members):
-            self.takes |= {TYPE_IDS[message_type] for message_type in _STREAM_TYPES}
+            self.takes |= STREAM_TYPE_IDS
 
     def handle(self, seq: int, ts: int, type_id: int, message: Message) -> None:
         """Start or stop a stream of ours; hand every record to the components that take it."""

@@ -19,6 +19,7 @@ class Inbox:
     def __init__(self) -> None:
         self.wake: Callable[[], None] = lambda: None
         """Called after something was put in, when the bus waits elsewhere than in `take`."""
+        self.turns = Turns(self)
         self._items: queue.SimpleQueue[list[Output] | BaseException] = queue.SimpleQueue()
 
     def put(self, outputs: list[Output]) -> None:

@@ -22,7 +22,7 @@ from typing import Final
 
 from bus.errors import ComponentError, ProtocolError
 from bus.hosts import serve
-from bus.inbox import Inbox, Turns
+from bus.inbox import Inbox
 from bus.live_link import LiveLink, PolledLink
 from bus.log import Log
 from bus.record import encode_record
@@ -60,7 +60,7 @@ class LiveBus:
         self.counts: dict[int, int] = Counter()
         self.now_ns = 0
         self.timers = TimerQueue()
-        self.turns = Turns(inbox)
+        self.turns = inbox.turns
         self.inline: Runner | None = None
         self.check: Callable[[], None] = lambda: None
         """Called now and then; raises to break the run off."""
@@ -132,6 +132,10 @@ class LiveBus:
             self.check()
             if time.monotonic() > deadline:
                 raise ComponentError("hosts", f"did not come to an end within {timeout_s:g} s; is a handler blocked?")
+
+    def hub_time(self) -> int:
+        """What time it is (ns UTC), though nothing may come that is stamped with it."""
+        return max(self.now_ns, self._clock.now_ns())
 
     def lag(self) -> int:
         """How many records the slowest host is behind."""

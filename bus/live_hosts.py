@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from bus.errors import ComponentError
 from bus.inbox import Inbox
 from bus.live_link import Receive
+from bus.runtime.affinity import set_thread_affinity
 from bus.runtime.runner import Output
 from bus.wave import Sequenced
 
@@ -43,6 +44,8 @@ class LiveHost:
     takes: Callable[[], frozenset[int]]
     inbox: Inbox
     timeout_s: float
+    affinity: tuple[int, ...] = ()
+    """CPUs of the thread; none named: any."""
     _todo: queue.SimpleQueue[list[Sequenced] | None] = field(default_factory=queue.SimpleQueue)
     _delivered: int = 0
     _served: int = 0
@@ -92,6 +95,8 @@ class LiveHost:
             self._thread.join(min(self.timeout_s, _JOIN_S))
 
     def _serve(self) -> None:
+        if self.affinity:
+            set_thread_affinity(f"component {self.name}", self.affinity)
         while (batch := self._next()) is not None:
             self._busy_since = time.monotonic()
             try:

@@ -30,6 +30,7 @@ from schemas import (
 )
 from schemas.registry import TYPE_IDS
 
+END_OF_DATA: Final = "end of data"
 _TURN_S: Final = 0.1
 _PROGRESS_S: Final = 0.1
 _MARKET_DATA_IDS: Final = [TYPE_IDS[message_type] for message_type in (Bar, Quote, Trade)]
@@ -39,18 +40,19 @@ _MARKET_DATA_IDS: Final = [TYPE_IDS[message_type] for message_type in (Bar, Quot
 class LiveConductor:
     """Takes a live run from its first record to its last.
 
-    `is_over` is asked between rounds whether the run is to end now. `timeout_s` is how long the components may take to
-    come to an end then.
+    `why_over` is asked between rounds why the run is to end now; nothing: it goes on. `timeout_s` is how long the
+    components may take to come to an end then. `ended_by` is why it has ended, once it has.
     """
 
     bus: LiveBus
     wiring: Wiring
     run_started: RunStarted
-    is_over: Callable[[], bool]
+    why_over: Callable[[], str]
     timeout_s: float
     progress: Progress | None = None
     running: Callable[[], None] = lambda: None
     """Called once, when the components have heard `RunStarted`."""
+    ended_by: str = ""
     _streaming: dict[str, None] = field(default_factory=dict)
     _has_streamed: bool = False
     _completed: list[RunCompleted] = field(default_factory=list)
@@ -88,7 +90,8 @@ class LiveConductor:
         )
 
     def _is_over(self) -> bool:
-        return self.is_over() or (self._has_streamed and not self._streaming)
+        self.ended_by = self.why_over() or (END_OF_DATA if self._has_streamed and not self._streaming else "")
+        return bool(self.ended_by)
 
     def _stop_streams(self) -> None:
         for source in self._streaming:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bus.errors import ConfigError
 from bus.runtime.component import Component
+from bus.runtime.modes import ExecutionMode
 from bus.runtime.runner import describe
 from deploy.topology import did_you_mean
 
@@ -16,11 +17,14 @@ ENTRY_POINTS = "admf.components"
 
 CATALOG: dict[str, str] = {
     "HistoricalDataHandler": "components.data.historical",
+    "LiveMarketDataHandler": "components.data.live",
     "MovingAverageCrossover": "components.strategy.moving_average",
     "RiskStub": "components.risk.stub",
     "OrderManager": "components.order_manager.order_manager",
     "SimulatedBroker": "components.broker.simulated",
     "PassthroughBroker": "components.broker.passthrough",
+    "LiveBrokerHandler": "components.broker.live",
+    "LiveSimulatedBroker": "components.broker.live_simulated",
     "Portfolio": "components.portfolio.portfolio",
     "BacktestCoordinator": "components.coordinator.coordinator",
 }
@@ -35,6 +39,17 @@ DEFAULTS: dict[str, str] = {
     "coordinator": "BacktestCoordinator",
 }
 """What a backtest gets when its topology has no component of the type; a strategy is never made up."""
+
+
+LIVE_DATA = "LiveMarketDataHandler"
+DEFAULTS_BY_MODE: dict[ExecutionMode, dict[str, str]] = {
+    ExecutionMode.LIVE_TRADING: {**DEFAULTS, "data_handler": LIVE_DATA, "broker": "LiveBrokerHandler"},
+    ExecutionMode.PAPER_TRADING: {**DEFAULTS, "data_handler": LIVE_DATA},
+}
+"""What the modes get that are not backtests."""
+
+IN_LIVE_MODES: dict[str, str] = {"SimulatedBroker": "LiveSimulatedBroker"}
+"""Classes that have another in their place in live and paper runs."""
 
 
 def look_up_beside(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from bus.errors import AdmfError, ConfigError
 from bus.runtime.component import Component
 from bus.runtime.context import ExecutionContext
 from deploy.launcher import RunResult, launch
+from deploy.live import Watch
 from deploy.plan import Plan, plan_of
 from deploy.run_folder import COMPLETED
+from deploy.stopping import StopRequest
 from deploy.tables import read_columns
-from deploy.topology import AVAILABLE_MODES, Topology, did_you_mean, read_yaml
+from deploy.topology import Topology, did_you_mean, read_yaml
 
 BACKTEST_ENGINE = "backtest_engine"
 TRADING_SYSTEM = "trading_system"
@@ -47,53 +50,104 @@ class BacktestEngine:
             RunFailed: a component failed, the data have faults, or the run was interrupted.
             ConfigError: the run folder cannot be made.
         """
-        result = launch(self.plan)
-        if result.status != COMPLETED:
-            raise RunFailed(result)
-        equity = next(name for name in result.tables if name.startswith("equity"))
-        return {**result.document(), "equity_curve": read_columns(Path(result.run_dir) / equity)}
+        return results_of(launch(self.plan))
 
 
 class TradingSystem:
-    """A live or paper trading system. This version knows its name but cannot run it."""
+    """A live or paper run in threads of its own, which this process starts and stops."""
 
-    def __init__(self, context: ExecutionContext) -> None:
-        self.context = context
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._thread: threading.Thread | None = None
+        self._stop = StopRequest()
+        self._result: RunResult | None = None
+        self._error: BaseException | None = None
+        self._running = threading.Event()
 
     def start(self) -> None:
-        """Start trading.
+        """Start trading; returns when the components run. A system that has ended may be started again.
 
         Raises:
-            ConfigError: always, in this version.
+            RunFailed: it ended at once; the result says why.
+            ConfigError: it runs already, or the run folder cannot be made.
         """
-        raise ConfigError(
-            f"execution.mode: {self.context.execution_mode} is not available in this version; "
-            f"available are {', '.join(AVAILABLE_MODES)}"
-        )
+        if self.is_running():
+            raise ConfigError("the trading system runs already")
+        self._stop, self._result, self._error = StopRequest(), None, None
+        self._running.clear()
+        self._thread = threading.Thread(target=self._run, name="trading system", daemon=True)
+        self._thread.start()
+        self._running.wait()
+        self._raise_failure()
 
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
-        return False
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
-        """End trading; nothing is to be done where nothing runs."""
+        """End trading in good order and wait for the end; nothing is to be done where nothing runs.
+
+        Raises:
+            RunFailed: it had failed before, or fails while it ends.
+        """
+        self._stop.ask("stop()")
+        if self._thread is not None:
+            self._thread.join()
+        self._raise_failure()
+
+    @property
+    def results(self) -> dict[str, Any] | None:
+        """What it gave, as of `BacktestEngine.run`; None while it runs, and before.
+
+        Raises:
+            RunFailed: it failed.
+        """
+        if self._result is None or self.is_running():
+            return None
+        return results_of(self._result)
+
+    def _raise_failure(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._result is not None and self._result.status != COMPLETED:
+            raise RunFailed(self._result)
+
+    def _run(self) -> None:
+        try:
+            self._result = launch(self.plan, stop=self._stop, watch=Watch(running=self._running.set))
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._running.set()
+
+
+def results_of(result: RunResult) -> dict[str, Any]:
+    """A completed run's results.
+
+    Raises:
+        RunFailed: it did not complete.
+    """
+    if result.status != COMPLETED:
+        raise RunFailed(result)
+    equity = next(name for name in result.tables if name.startswith("equity"))
+    return {**result.document(), "equity_curve": read_columns(Path(result.run_dir) / equity)}
 
 
 class Container:
-    """Gives what a configuration describes: `backtest_engine` or `trading_system`, and the components of a backtest."""
+    """Gives what a configuration describes: `backtest_engine` or, in live modes, `trading_system`, and the
+    components."""
 
-    def __init__(self, context: ExecutionContext, plan: Plan | None) -> None:
+    def __init__(self, context: ExecutionContext, plan: Plan) -> None:
         self.context = context
-        self._services: dict[str, Any] = {TRADING_SYSTEM: TradingSystem(context)}
-        self._components: dict[str, Component] = {}
-        if plan is not None:
-            self._services = {BACKTEST_ENGINE: BacktestEngine(plan)}
-            self._components = {entry.name: entry.component for entry in plan.entries}
+        self._services: dict[str, Any] = (
+            {TRADING_SYSTEM: TradingSystem(plan)} if plan.is_live else {BACKTEST_ENGINE: BacktestEngine(plan)}
+        )
+        self._components: dict[str, Component] = {entry.name: entry.component for entry in plan.entries}
 
     def resolve(self, key: str | type[Component]) -> Any:
         """The engine or system, or a component by its name, its type ("broker") or its class.
 
-        Components are those that `backtest_engine` runs where they share its process.
+        Components are those that the engine or system runs where they share its process.
 
         Raises:
             ConfigError: there is nothing of that name, or several components of that type.
@@ -116,18 +170,17 @@ def create_container(config: Config, context: ExecutionContext | None = None) ->
     """A container for a topology file, its content, or a `Topology`.
 
     Mode and thread model are the context's (the current one if none is given); a configuration that names others is
-    refused. Paths in a configuration that is not a file are relative to the working directory.
+    refused. A context that was made without a thread model leaves it to the configuration. Paths in a configuration
+    that is not a file are relative to the working directory.
 
     Raises:
-        ConfigError: with every fault that could be found. In live modes nothing is checked before the system starts.
+        ConfigError: with every fault that could be found.
     """
     content, path = _content(config)
     context = context or ExecutionContext.get_current()
     if context is None:
         plan = plan_of(content, path)
         return Container(plan.execution, plan)
-    if context.is_live:
-        return Container(context, None)
     _agree(content, context)
     return Container(context, plan_of(content, path))
 
@@ -145,11 +198,14 @@ def _content(config: Config) -> tuple[dict[str, Any], Path]:
 
 
 def _agree(content: dict[str, Any], context: ExecutionContext) -> None:
-    """Fill mode and thread model in from the context, and refuse others."""
+    """Fill mode and thread model in from the context, and refuse others; a context that names no thread model takes
+    any."""
     section = content["execution"] = content.get("execution") or {}
     if not isinstance(section, dict):
         return  # the check of the topology says what is wrong with it
-    wanted = {"mode": context.execution_mode, "thread_model": context.thread_model}
+    wanted: dict[str, str] = {"mode": context.execution_mode, "thread_model": context.thread_model}
+    if not context.names_thread_model and section.get("thread_model") is not None:
+        del wanted["thread_model"]
     faults = [
         f"execution.{key}: the configuration says {section[key]} and {context!r} says {value}; make them agree"
         for key, value in wanted.items()

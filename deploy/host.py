@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bus.edges import EdgeRunner
 from bus.endpoint import Endpoint, HubGone
 from bus.errors import EXIT_DONE, EXIT_FAILED, AdmfError
 from bus.runtime.locks import make_lock
@@ -84,7 +85,8 @@ def _means(orders: dict[str, Any], settings: HostSettings, pools: ThreadPoolMana
 def _serve(orders: dict[str, Any], context: RunContext, means: Means) -> None:
     component = component_class(orders["class"])(orders["component"], orders["parameters"])
     component.lock = make_lock(orders["lock"])
-    runner = Runner([Member(orders["source_id"], component, _service(orders["service"]))], context, means)
+    member = Member(orders["source_id"], component, _service(orders["service"]))
+    runner = (EdgeRunner if context.is_live else Runner)([member], context, means)
     endpoint = Endpoint(
         name=orders["name"],
         token=orders["token"],
@@ -93,6 +95,8 @@ def _serve(orders: dict[str, Any], context: RunContext, means: Means) -> None:
         runner=runner,
         parent=sys.stdin.fileno(),
     )
+    if isinstance(runner, EdgeRunner):
+        runner.connect(endpoint.inbox.put, endpoint.inbox.fail)
     try:
         endpoint.run()
     finally:

@@ -9,16 +9,17 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bus.edges import STREAM_TYPE_IDS
 from bus.hosts import LanesLink, MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.roster import EndpointSpec
 from bus.runtime.affinity import thread_affinity
-from bus.runtime.component import STOP_ORDER
+from bus.runtime.component import STOP_ORDER, Source
 from bus.runtime.means import Means, SlowHandler
 from bus.runtime.modes import Isolation, ThreadModel
 from bus.runtime.runner import Runner, emitted_types
@@ -100,22 +101,28 @@ class Hosting:
             ComponentError: a component failed to start, or its process died.
             ProtocolError: a process is not ready in time.
         """
-        remote = [replica for entry in self.plan.at(Isolation.PROCESS_ISOLATED) for replica in entry.replicas()]
-        links: list[Link] = [self._open_hub(remote)] if remote else []
-        # In the order of starting, which is that of stopping backwards.
-        for host in sorted(self._hosts_here(), key=_stops_first, reverse=True):
+        hub = self.open_hub()
+        links: list[Link] = [] if hub is None else [WaveHub(hub)]
+        for host in self.hosts_here():
             link = self._open(host)
             links.insert(0 if isinstance(link, MainThreadLink) else len(links), link)
-        self.stack.callback(self._stop_sources)
+        self.stack.callback(self.stop_sources)
         return links
 
-    def _hosts_here(self) -> Iterator[list[Entry]]:
+    def hosts_here(self) -> list[list[Entry]]:
+        """The components of each host in this process, in the order of starting, which is that of stopping
+        backwards."""
+        own = (Isolation.ISOLATED, Isolation.THREAD_ISOLATED)
+        hosts = [[entry] for entry in self.plan.entries if entry.isolation in own]
         shared = self.plan.at(Isolation.SHARED)
-        if shared:
-            yield shared
-        for entry in self.plan.entries:
-            if entry.isolation in (Isolation.ISOLATED, Isolation.THREAD_ISOLATED):
-                yield [entry]
+        return sorted([shared, *hosts] if shared else hosts, key=_stops_first, reverse=True)
+
+    def pooled(self, entry: Entry, runner: Runner) -> Link:
+        """The link to a component that is served on a pool."""
+        if entry.thread_model in (ThreadModel.MULTI_THREADED, ThreadModel.MIXED):
+            return LanesLink(runner)
+        pool = executor_of(self._pools)(entry.component.component_type)
+        return PoolLink(runner, pool, self.plan.topology.bus.timeout_s, self.look)
 
     def _open(self, entries: list[Entry]) -> Link:
         bus, entry = self.plan.topology.bus, entries[0]
@@ -130,12 +137,9 @@ class Hosting:
             with thread_affinity(f"component {entry.name}", entry.affinity):
                 thread.start()
             return thread
-        if entry.thread_model in (ThreadModel.MULTI_THREADED, ThreadModel.MIXED):
-            return LanesLink(runner)
-        pool = executor_of(self._pools)(entry.component.component_type)
-        return PoolLink(runner, pool, bus.timeout_s, self.look)
+        return self.pooled(entry, runner)
 
-    def _stop_sources(self) -> None:
+    def stop_sources(self) -> None:
         """Let sources in processes end before anything else does."""
         if self._hub is not None:
             self._hub.stop(sources_only=True)
@@ -145,7 +149,16 @@ class Hosting:
         self._slow.append(dataclasses.asdict(slow))
         _LOG.warning("%s", slow)
 
-    def _open_hub(self, remote: list[Entry]) -> WaveHub:
+    def open_hub(self, epoch: int = 0) -> Hub | None:
+        """Start the processes and wait until they are ready; the hub between them. None when there are none.
+
+        Raises:
+            ComponentError: a component failed to start, or its process died.
+            ProtocolError: a process is not ready in time.
+        """
+        remote = [replica for entry in self.plan.at(Isolation.PROCESS_ISOLATED) for replica in entry.replicas()]
+        if not remote:
+            return None
         bus = self.plan.topology.bus
         address = bus.endpoint
         if address == "ipc":
@@ -154,8 +167,8 @@ class Hosting:
             self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
             address = f"ipc://{folder}"
         group = self._group
-        specs = [_endpoint(entry) for entry in remote]
-        hub = self._hub = Hub(specs, address, self.look, bus.timeout_s)
+        specs = [_endpoint(entry, self.plan.is_live) for entry in remote]
+        hub = self._hub = Hub(specs, address, self.look, bus.timeout_s, epoch=epoch)
         self.stack.callback(hub.close)
         self.stack.callback(_stop_processes, hub, group, bus.stop_timeout_s)
         addresses = hub.bind()
@@ -164,7 +177,7 @@ class Hosting:
         self.processes += [{"pid": p.pid, "components": [p.entry.name], "role": "component"} for p in group.processes]
         self.folder.update(processes=self.processes)
         hub.handshake(bus.start_timeout_s)
-        return WaveHub(hub)
+        return hub
 
 
 def _socket_folder() -> str:
@@ -199,14 +212,14 @@ def host_settings(plan: Plan) -> HostSettings:
     )
 
 
-def _endpoint(entry: Entry) -> EndpointSpec:
+def _endpoint(entry: Entry, is_live: bool) -> EndpointSpec:
     component = entry.component
     takes = frozenset(TYPE_IDS[message_type] for message_type in component.handlers())
     emits = emitted_types(component)
     return EndpointSpec(
         name=entry.name,
         source_ids=frozenset({entry.source_id}),
-        takes=takes,
+        takes=takes | STREAM_TYPE_IDS if is_live and isinstance(component, Source) else takes,
         quiet=frozenset() if emits else takes,
         sources=frozenset({entry.source_id} if component.component_type == "data_handler" else ()),
         token=secrets.token_hex(16),

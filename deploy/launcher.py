@@ -8,14 +8,17 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from bus.conductor import Bus, Conductor, Progress, Recorded
+from bus.conductor import Conductor, Progress, Recorded
 from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED, AdmfError, ComponentError, ConfigError, LogError, StopNow
+from bus.live import LiveBus
 from bus.local import LocalBus
 from bus.log import DigestLog, Log, LogWriter
 from bus.runtime.modes import ExecutionMode
 from bus.wave import WaveBus
 from deploy import __version__
 from deploy.hosting import Hosting
+from deploy.live import Watch, live_conductor
+from deploy.live_hosting import open_live
 from deploy.plan import Plan
 from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_json
 from deploy.stopping import Interrupted, StopRequest
@@ -23,6 +26,8 @@ from deploy.tables import Table, equity_rows, equity_table, write_trades
 from schemas import ClosedTrade, ComponentFailed, EquityCurve, Halt, RunCompleted, RunStarted
 from schemas.codec import to_builtins
 from schemas.registry import MESSAGE_TYPES
+
+AnyBus = LocalBus | WaveBus | LiveBus
 
 
 @dataclass
@@ -48,6 +53,8 @@ class RunResult:
     processes: list[dict[str, Any]] = field(default_factory=list)
     slow_handlers: list[dict[str, Any]] = field(default_factory=list)
     """`async def` handlers that held their event loop: component, handler, seconds, stack."""
+    ended_by: str = ""
+    """Why a live run ended: a signal, "end of data", its duration, ..."""
     error: str = ""
     exit_code: int = 0
     broken_off: bool = False
@@ -79,16 +86,22 @@ class RunResult:
             "cpu_s": round(self.cpu_s, 6),
             "processes": self.processes,
             **({"slow_handlers": self.slow_handlers} if self.slow_handlers else {}),
+            **({"ended_by": self.ended_by} if self.ended_by else {}),
             **({"error": self.error} if self.error else {}),
         }
 
 
 def launch(
-    plan: Plan, progress: Progress | None = None, stop: StopRequest | None = None, recorded: Recorded | None = None
+    plan: Plan,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+    recorded: Recorded | None = None,
+    watch: Watch | None = None,
 ) -> RunResult:
     """Run the plan to its end and return what it gave; a failure is in the result, with its exit code.
 
-    `recorded`, where given, is taken instead of what the plan's data sources would send.
+    `recorded`, where given, is taken instead of what the plan's data sources would send. `watch` is for live runs,
+    which have no `progress`.
 
     Raises:
         ConfigError: the run folder cannot be made, or the mode is REPLAY.
@@ -98,7 +111,7 @@ def launch(
             "execution.mode: REPLAY has no data of its own to run; replay a captured run with admf replay LOG"
         )
     folder = make_run_folder(plan)
-    run = _Run(plan, folder, progress, stop or StopRequest(), equity_table(folder.path), recorded)
+    run = _Run(plan, folder, progress, stop or StopRequest(), equity_table(folder.path), recorded, watch or Watch())
     with run.stop.listening():
         result = run.execute()
         try:
@@ -137,6 +150,7 @@ class _Run:
     stop: StopRequest
     equity: Table
     recorded: Recorded | None = None
+    watch: Watch = field(default_factory=Watch)
     _hosting: Hosting | None = None
 
     def execute(self) -> RunResult:
@@ -144,7 +158,7 @@ class _Run:
         result = RunResult(self.folder.run_id, str(self.folder.path), plan.mode, plan.placement)
         started, ready_cpu_s = time.perf_counter(), time.process_time()
         log = _make_log(plan, self.folder)
-        bus: LocalBus | WaveBus | None = None
+        bus: AnyBus | None = None
         stack = contextlib.ExitStack()
         with plan.execution:
             # Whatever a component or a person does, the run ends with a result and leaves nothing behind.
@@ -165,16 +179,25 @@ class _Run:
         result.elapsed_s, result.cpu_s = time.perf_counter() - started, time.process_time() - ready_cpu_s
         return result
 
-    def _conduct(self, bus: LocalBus | WaveBus, result: RunResult) -> None:
-        conductor = Conductor(bus, self.plan.wiring, _run_started(self.plan), self._on_progress, self.recorded)
+    def _conduct(self, bus: AnyBus, result: RunResult) -> None:
         bus.tap(ClosedTrade, result.trades.append)
         bus.tap(EquityCurve, lambda block: self.equity.add(equity_rows(block)))
-        completed: RunCompleted = conductor.run()
-        if isinstance(bus, WaveBus):
-            bus.finish()
+        completed = self._run(bus, result)
         result.statistics = completed.statistics
         result.counts = _counts(bus)
         result.status = COMPLETED
+
+    def _run(self, bus: AnyBus, result: RunResult) -> RunCompleted:
+        plan, started = self.plan, _run_started(self.plan)
+        if isinstance(bus, LiveBus):
+            live = live_conductor(plan, bus, started, self.stop, self.watch)
+            completed = live.run()
+            result.ended_by = live.ended_by
+            return completed
+        completed = Conductor(bus, plan.wiring, started, self._on_progress, self.recorded).run()
+        if isinstance(bus, WaveBus):
+            bus.finish()
+        return completed
 
     def _on_progress(self, sent: int, total: int) -> None:
         if self._hosting is not None:
@@ -182,17 +205,23 @@ class _Run:
         if self.progress is not None:
             self.progress(sent, total)
 
-    def _open(self, stack: contextlib.ExitStack, log: Log | None, result: RunResult) -> LocalBus | WaveBus:
+    def _open(self, stack: contextlib.ExitStack, log: Log | None, result: RunResult) -> AnyBus:
         plan = self.plan
-        hosting = self._hosting = Hosting(
-            plan, self.folder, self.stop.check, stack, result.processes, self.stop.break_in
-        )
+        hosting = self._hosting = Hosting(plan, self.folder, self._check, stack, result.processes, self.stop.break_in)
+        if plan.is_live:
+            return open_live(hosting, log)
         if hosting.is_local:
             local = LocalBus(plan.wiring, plan.context, log, hosting.means())
             stack.callback(local.close)
             local.open()
             return local
         return WaveBus(plan.wiring, hosting.links(), log)
+
+    def _check(self) -> None:
+        """Called wherever somebody waits; raises to give up. A live run ends in good order instead: see
+        `deploy.live`."""
+        if not self.plan.is_live:
+            self.stop.check()
 
 
 def _make_log(plan: Plan, folder: RunFolder) -> Log | None:
@@ -206,11 +235,11 @@ def _run_started(plan: Plan) -> RunStarted:
     return RunStarted(plan.behaviour(), plan.behaviour_hash(), plan.wiring.schema_hash(), __version__)
 
 
-def _counts(bus: Bus) -> dict[str, int]:
+def _counts(bus: AnyBus) -> dict[str, int]:
     return {MESSAGE_TYPES[type_id].__name__: count for type_id, count in sorted(bus.counts.items())}
 
 
-def _record_failure(error: BaseException, bus: LocalBus | WaveBus | None, result: RunResult) -> None:
+def _record_failure(error: BaseException, bus: AnyBus | None, result: RunResult) -> None:
     interrupted = isinstance(error, Interrupted | StopNow)
     result.status = INTERRUPTED if interrupted else FAILED
     result.broken_off = isinstance(error, StopNow)

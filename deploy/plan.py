@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from bus.errors import ConfigError
 from bus.runtime.affinity import affinity_faults
-from bus.runtime.component import COMPONENT_TYPES, Component
+from bus.runtime.component import COMPONENT_TYPES, Component, Source
 from bus.runtime.context import ExecutionContext
 from bus.runtime.guidelines import LockStrategy
 from bus.runtime.locks import make_lock
@@ -25,9 +25,10 @@ from bus.runtime.runner import Member, describe
 from bus.runtime.service import Service
 from bus.runtime.settings import RunContext
 from bus.topics import Wiring
-from deploy.catalog import DEFAULTS, component_class, look_up_beside
+from deploy.catalog import DEFAULTS, DEFAULTS_BY_MODE, IN_LIVE_MODES, component_class, look_up_beside
 from deploy.serving import run_faults, serving_faults, serving_of
 from deploy.topology import (
+    LIVE_MODES,
     PLACEMENT_KEYS,
     ComponentSection,
     Topology,
@@ -40,6 +41,7 @@ from deploy.topology import (
 from deploy.wiring import wiring_faults
 
 DATA_FOLDER_VARIABLE = "ADMF_DATA"
+_OUR_DATA = ("HistoricalDataHandler", "LiveMarketDataHandler")
 
 
 class Placement(StrEnum):
@@ -107,7 +109,7 @@ class Plan:
     @property
     def wiring(self) -> Wiring:
         """The components with their source ids."""
-        return Wiring(tuple(entry.member for entry in self.entries))
+        return Wiring(tuple(entry.member for entry in self.entries), self.is_live)
 
     @property
     def mode(self) -> ExecutionMode:
@@ -118,6 +120,11 @@ class Plan:
     def thread_model(self) -> ThreadModel:
         """The run's thread model, its mode's default if the file names none."""
         return self.execution.thread_model
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the run is live or paper trading."""
+        return self.mode in LIVE_MODES
 
     @property
     def execution(self) -> ExecutionContext:
@@ -133,7 +140,8 @@ class Plan:
         components = {
             e.name: {"class": e.class_name, **e.component.parameters.model_dump(mode="json")} for e in self.entries
         }
-        content = {"backtest": self.context.run.model_dump(mode="json"), "components": components}
+        section, run = self.topology.run
+        content = {section: run.model_dump(mode="json"), "components": components}
         return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
     def behaviour_hash(self) -> str:
@@ -163,7 +171,7 @@ def plan_of(content: dict[str, Any], path: Path, placement: Placement | None = N
         # Components can still be checked one by one, so that all faults come at once.
         _, component_faults = _resolve(content.get("components") or {}, path)
         raise ConfigError(faults + component_faults)
-    found, component_faults = _resolve(_with_defaults(topology.components), path)
+    found, component_faults = _resolve(_with_defaults(topology.components, topology.execution.mode), path)
     faults += component_faults
     context = _context(topology, found, path)
     execution = _execution(topology)
@@ -172,6 +180,7 @@ def plan_of(content: dict[str, Any], path: Path, placement: Placement | None = N
     for one in found:
         faults += serving_faults(one.component, one.section, execution)
     faults += wiring_faults({r.name: r.component for r in found}, context, complete)
+    faults += _follower_faults(topology, found)
     if faults:
         raise ConfigError(faults)
     entries = tuple(_entry(index, r, topology, placement) for index, r in enumerate(found, 1))
@@ -191,17 +200,19 @@ class _Resolved:
     parameters: dict[str, Any]
 
 
-def _with_defaults(components: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The entries, and a default one for every component type that a backtest needs and the file leaves out."""
+def _with_defaults(components: Mapping[str, Any], mode: ExecutionMode) -> dict[str, dict[str, Any]]:
+    """The entries, and a default one for every component type that the mode needs and the file leaves out."""
     complete = {name: dict(entry) for name, entry in components.items() if isinstance(entry, dict)}
     present = {_type_of(entry.get("class")) for entry in complete.values()}
-    for component_type, class_name in DEFAULTS.items():
+    for component_type, class_name in DEFAULTS_BY_MODE.get(mode, DEFAULTS).items():
         if component_type not in present:
             complete.setdefault(component_type, {"class": class_name})
     data_folder = os.environ.get(DATA_FOLDER_VARIABLE)
     for entry in complete.values():
-        if entry.get("class") == "HistoricalDataHandler" and "path" not in entry and data_folder:
+        if entry.get("class") in _OUR_DATA and not {"path", "feed"} & entry.keys() and data_folder:
             entry["path"] = data_folder
+        if mode in LIVE_MODES and entry.get("class") in IN_LIVE_MODES:
+            entry["class"] = IN_LIVE_MODES[entry["class"]]
     return complete
 
 
@@ -265,7 +276,8 @@ def _parameter_faults(error: ValidationError, model: type[BaseModel], place: str
 
 def _context(topology: Topology, found: Sequence[_Resolved], path: Path) -> RunContext:
     return RunContext(
-        run=topology.backtest,
+        run=topology.run[1],
+        is_live=topology.execution.mode in LIVE_MODES,
         sources=tuple(r.name for r in found if r.component.component_type == "data_handler"),
         brokers={
             r.name: tuple(getattr(r.component.parameters, "symbols", ()) or ())
@@ -279,6 +291,8 @@ def _context(topology: Topology, found: Sequence[_Resolved], path: Path) -> RunC
 def _entry(index: int, resolved: _Resolved, topology: Topology, placement: Placement | None) -> Entry:
     section = resolved.section
     forced = None if placement is None else _ISOLATION_OF[placement]
+    if forced is Isolation.PROCESS_ISOLATED and _follows_run(resolved.component, topology):
+        forced = Isolation.THREAD_ISOLATED
     serving = serving_of(resolved.component, section, _execution(topology), forced)
     has_thread = serving.isolation in _OWN_THREAD or serving.service.model is ThreadModel.ASYNC_MULTI
     return Entry(
@@ -293,6 +307,20 @@ def _entry(index: int, resolved: _Resolved, topology: Topology, placement: Place
         service=serving.service,
         lock=serving.lock,
     )
+
+
+def _follows_run(component: Component, topology: Topology) -> bool:
+    """Whether it is a recording that, in a live run, waits until what it has sent has settled: only the hub knows."""
+    return topology.execution.mode in LIVE_MODES and isinstance(component, Source) and component.follows_run
+
+
+def _follower_faults(topology: Topology, found: Sequence[_Resolved]) -> list[str]:
+    return [
+        f"components.{one.name}.isolation: a recording that is played as fast as the run follows (speed: 0) waits for "
+        f"the hub and stays in its process; make it {Isolation.THREAD_ISOLATED}, or give it a speed"
+        for one in found
+        if one.section.isolation is Isolation.PROCESS_ISOLATED and _follows_run(one.component, topology)
+    ]
 
 
 def _execution(topology: Topology) -> ExecutionContext:

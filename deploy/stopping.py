@@ -14,6 +14,8 @@ from bus.errors import EXIT_INTERRUPTED, AdmfError, StopNow
 
 GRACE_S = 2.0
 """How long a run may take to come to a point where nothing is under way; then it is broken off."""
+LIVE_GRACE_S = 30.0
+"""The same for a live run, which ends its streams, lets everything settle and makes its result first."""
 
 
 class Interrupted(AdmfError):
@@ -36,6 +38,10 @@ class StopRequest:
     _is_listening: bool = False
     _due: Callable[[], BaseException | None] | None = None
     """What is to be raised in the main thread, if it still is."""
+
+    def ask(self, name: str) -> None:
+        """Ask for a stop, from any thread; `name` says who."""
+        self.name = self.name or name
 
     def check(self) -> None:
         """Raise Interrupted when a stop was asked for."""

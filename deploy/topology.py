@@ -14,16 +14,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from bus.errors import ConfigError
 from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
 from bus.runtime.pools import PoolSettings
-from bus.runtime.settings import RunSettings, StrictModel
+from bus.runtime.settings import LiveSettings, RunSettings, StrictModel
 from deploy.optimize.section import OptimizationSection
 
-AVAILABLE_MODES = (
-    ExecutionMode.BACKTEST_SINGLE,
-    ExecutionMode.BACKTEST_PARALLEL,
-    ExecutionMode.OPTIMIZATION,
-    ExecutionMode.REPLAY,
-)
-"""The modes that this version runs; the others are refused, with this list."""
+LIVE_MODES = frozenset({ExecutionMode.LIVE_TRADING, ExecutionMode.PAPER_TRADING})
 
 
 class SystemSection(StrictModel):
@@ -57,14 +51,6 @@ class ExecutionSection(StrictModel):
     thread_model: ThreadModel | None = None
     thread_pools: ThreadPoolsSection = ThreadPoolsSection()
     slow_handler_s: float = Field(default=1.0, gt=0, le=3_600)
-
-    @field_validator("mode")
-    @classmethod
-    def _is_available(cls, mode: ExecutionMode) -> ExecutionMode:
-        if mode not in AVAILABLE_MODES:
-            available = ", ".join(AVAILABLE_MODES)
-            raise ValueError(f"{mode} is not available in this version; available are {available}")
-        return mode
 
 
 class BusSection(StrictModel):
@@ -117,8 +103,21 @@ class Topology(StrictModel):
     execution: ExecutionSection = ExecutionSection()
     bus: BusSection = BusSection()
     backtest: RunSettings = RunSettings()
+    live_trading: LiveSettings = LiveSettings()
     optimization: OptimizationSection | None = None
     components: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def run(self) -> tuple[str, RunSettings]:
+        """The section that says what the run trades, by its name: each kind of mode has its own.
+
+        A replay has that of the run that it repeats.
+        """
+        mode = self.execution.mode
+        repeats_live = mode is ExecutionMode.REPLAY and "live_trading" in self.model_fields_set
+        if mode in LIVE_MODES or repeats_live:
+            return "live_trading", self.live_trading
+        return "backtest", self.backtest
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -30,6 +30,7 @@ class ExecutionContext:
     ) -> None:
         self.name = name
         self.execution_mode = ExecutionMode(execution_mode)
+        self.names_thread_model = thread_model is not None
         self.thread_model = ThreadModel(thread_model or DEFAULT_THREAD_MODELS[self.execution_mode])
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -100,6 +100,38 @@ class RunSettings(StrictModel):
         return Instrument(symbol=symbol, currency=self.currency)
 
 
+class LiveSettings(RunSettings):
+    """The `live_trading` section: as `backtest`, where it makes sense, and when the run ends by itself.
+
+    `start_date` and `end_date` choose from a recording. The run ends after `duration_s` seconds, or at `until` (UTC
+    unless it has an offset), whichever is first; left out, when its data end or somebody stops it. Positions stay open
+    unless `close_at_end` says `last_close`. `clock` is what stamps records: the time of day (`wall`), or that of the
+    `data` where a recording is played; `auto` is `data` if all data are recordings.
+    """
+
+    close_at_end: CloseRule = CloseRule.NONE
+    duration_s: float | None = Field(default=None, gt=0, le=1e9)
+    until: dt.datetime | None = None
+    clock: Literal["auto", "wall", "data"] = "auto"
+
+    @field_validator("close_at_end")
+    @classmethod
+    def _can_be_done(cls, rule: CloseRule) -> CloseRule:
+        if rule is CloseRule.NEXT_OPEN:
+            raise ValueError(
+                "next_open is for backtests: nobody knows which bar will be the last; use last_close or none"
+            )
+        return rule
+
+    @property
+    def until_ns(self) -> int | None:
+        """`until` in ns UTC, or None."""
+        if self.until is None:
+            return None
+        moment = self.until if self.until.tzinfo else self.until.replace(tzinfo=dt.UTC)
+        return round(moment.timestamp() * _NS_PER_S)
+
+
 def _midnight_ns(day: dt.date) -> int:
     midnight = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
     return int(midnight.timestamp()) * _NS_PER_S
@@ -109,10 +141,12 @@ class RunContext(StrictModel):
     """What a component may know of the topology that it runs in.
 
     `sources` names the data sources, `brokers` maps each broker's name to the symbols it serves (empty: all).
-    `base_dir` is the folder of the topology file, against which relative paths are looked up.
+    `base_dir` is the folder of the topology file, against which relative paths are looked up. `is_live` says that the
+    run is live or paper trading.
     """
 
     run: RunSettings = RunSettings()
+    is_live: bool = False
     sources: tuple[str, ...] = ()
     brokers: dict[str, tuple[str, ...]] = {}
     base_dir: Path = Path()

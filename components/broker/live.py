@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Final
 
@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from bus.runtime.component import Handler, handles
 from bus.runtime.policies import CircuitOpen, Policy, PolicySettings
+from bus.runtime.settings import RunContext
 from components.broker.base import BrokerBase, BrokerParameters
 from components.broker.live_venue import Declined, InDoubt, LiveVenue, NotSent, VenueConfig, make_venue
 from schemas import (
@@ -72,6 +73,12 @@ class LiveBrokerHandler(BrokerBase):
         self.venue: LiveVenue = make_venue(name, self.parameters.venue)
         more = tuple(kind for kind in self.venue.says if kind not in LiveBrokerHandler.emits)
         self.emits = (*LiveBrokerHandler.emits, *more)  # type: ignore[misc]
+
+    def faults(self, context: RunContext) -> Sequence[str]:
+        """A backtest has no venue."""
+        if context.is_live:
+            return ()
+        return ["class: LiveBrokerHandler is for LIVE_TRADING and PAPER_TRADING; a backtest has a SimulatedBroker"]
 
     def handlers(self) -> dict[type[Message], Handler]:
         """Orders, and what the venue wants to hear of the run."""

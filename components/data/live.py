@@ -97,7 +97,9 @@ class LiveMarketDataHandler(HistoricalDataHandler):
             Source.initialize(self, context, emit, clock)
 
     def faults(self, context: RunContext) -> Sequence[str]:
-        """A path that leads nowhere, when there is no feed."""
+        """A path that leads nowhere, when there is no feed; a backtest, which does not wait for anything."""
+        if not context.is_live:
+            return ["class: LiveMarketDataHandler is for LIVE_TRADING and PAPER_TRADING; use HistoricalDataHandler"]
         if self.parameters.feed is None:
             return super().faults(context)
         files = [text for text in self.parameters.policies.fallback if "://" not in text]

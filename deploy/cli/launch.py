@@ -13,8 +13,10 @@ from pathlib import Path
 import click
 
 from bus.conductor import Progress
+from deploy.cli.live_status import StatusLines
 from deploy.cli.options import as_placement, topology_options
 from deploy.launcher import launch
+from deploy.live import Watch
 from deploy.plan import make_plan
 from deploy.stopping import StopRequest
 
@@ -25,8 +27,13 @@ from deploy.stopping import StopRequest
 def command(config: Path, settings: tuple[str, ...], placement: str | None, as_json: bool) -> None:
     """Run the topology in CONFIG to its end and print what it gave."""
     plan = make_plan(config, settings, as_placement(placement))
-    with _progress_bar() as progress, standard_output_to_error():
-        result = launch(plan, progress, StopRequest())
+    if plan.is_live:
+        lines = StatusLines(lambda line: click.echo(line, err=True))
+        with standard_output_to_error():
+            result = launch(plan, stop=StopRequest(), watch=Watch(lines.running, lines.status))
+    else:
+        with _progress_bar() as progress, standard_output_to_error():
+            result = launch(plan, progress, StopRequest())
     if as_json:
         click.echo(json.dumps(result.document(), allow_nan=False))
     else:

@@ -44,6 +44,8 @@ def results_table(result: RunResult, plan: Plan) -> Table:
     counts = result.counts
     table.add_row("Bars / orders / fills", " / ".join(f"{counts.get(name, 0):,}" for name in ("Bar", "Order", "Fill")))
     rate = counts.get("Bar", 0) / result.elapsed_s if result.elapsed_s else 0.0
+    if result.ended_by:
+        table.add_row("Ended by", result.ended_by)
     table.add_row("Time", f"{result.elapsed_s:.2f} s ({rate:,.0f} bars/s, {result.placement})")
     return table
 
@@ -88,6 +90,8 @@ def _ambiguity(statistics: dict[str, Value], currency: str) -> str:
 
 
 def _next_step(result: RunResult, plan: Plan) -> str:
+    if plan.is_live:
+        return f"Next: execute its log again and compare: {_program()} replay {result.run_dir}"
     if result.placement != "processes":
         return f"Next: the same run, each component a process: {_program()} launch {plan.path} --placement processes"
     return f"Next: look at what was said: {_program()} log cat {result.run_dir} --type Fill"

@@ -113,6 +113,9 @@ class LiveRun:
             lambda: self.error or (len(s := self.said(message_type)) >= count and s), TIMEOUT_S, f"{message_type}"
         )
 
+    def _why_over(self) -> str:
+        return "the test" if self.over.is_set() else ""
+
     @contextlib.contextmanager
     def _opened(self) -> Iterator[LiveConductor]:
         wiring = wiring_of(self.components)
@@ -130,7 +133,7 @@ class LiveRun:
         self.bus = LiveBus(self.wiring, list(self.hosts.values()), self.log, self.clock, inbox)
         with contextlib.ExitStack() as stack:
             for runner in runners:
-                runner.connect(inbox.put, inbox.fail, self.bus.turns)
+                runner.connect(inbox.put, inbox.fail, inbox.turns)
                 stack.callback(runner.stop)
                 runner.initialize()
             for host in self.hosts.values():
@@ -139,7 +142,7 @@ class LiveRun:
             self.bus.start()
             started = RunStarted("{}", "", self.wiring.schema_hash(), "test")
             yield LiveConductor(
-                self.bus, self.wiring, started, self.over.is_set, self.timeout_s, running=self.running.set
+                self.bus, self.wiring, started, self._why_over, self.timeout_s, running=self.running.set
             )
 
 

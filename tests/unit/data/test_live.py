@@ -218,7 +218,7 @@ def test_parameters_that_do_not_go_together_are_refused(parameters, fault):
 
 
 def test_a_missing_file_is_found_before_the_run(tmp_path: Path):
-    context = RunContext(base_dir=tmp_path)
+    context = RunContext(base_dir=tmp_path, is_live=True)
     assert "no path is given" in LiveMarketDataHandler("data").faults(context)[0]
     fallback = {"feed": "tcp://127.0.0.1:1", "policies": {"fallback": ["missing.csv"]}}
     assert LiveMarketDataHandler("data", fallback).faults(context) == [

@@ -36,7 +36,10 @@ def faults(tmp_path: Path, text: str, *settings: str) -> list[str]:
             "execution: {mode: BACKTEST_SINGEL}\n" + SMALL,
             "execution.mode: 'BACKTEST_SINGEL' is not allowed; did you mean",
         ),
-        ("execution: {mode: LIVE_TRADING}\n" + SMALL, "LIVE_TRADING is not available in this version; available are"),
+        (
+            "execution: {mode: LIVE_TRADING}\nlive_trading: {close_at_end: next_open}\n" + SMALL,
+            "live_trading.close_at_end: next_open is for backtests",
+        ),
         ("bus: {capture: some}\n" + SMALL, "bus.capture: Input should be 'full', 'digest' or 'none' (found 'some')"),
         ("bus: {endpoint: 'tcp://0.0.0.0'}\n" + SMALL, "bus.endpoint: 'tcp://0.0.0.0' is neither 'ipc' nor"),
         ("bus: {timeout_s: -1}\n" + SMALL, "bus.timeout_s: Input should be greater than 0 (found -1)"),

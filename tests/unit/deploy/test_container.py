@@ -191,15 +191,12 @@ def test_a_run_that_fails_raises_with_what_it_gave(tmp_path):
     assert caught.value.result.run_dir in str(caught.value)
 
 
-def test_the_trading_system_of_live_modes_says_that_it_is_not_available():
-    system = create_container({"live_trading": {"symbols": ["SPY"]}}, LIVE).resolve("trading_system")
-    assert isinstance(system, TradingSystem)
-    with pytest.raises(ConfigError, match="LIVE_TRADING is not available in this version; available are BACKTEST_SING"):
-        system.start()
-    assert not system.is_running()
-    system.stop()
+def test_live_modes_have_a_trading_system_and_no_engine(tmp_path):
+    content = {**parts(tmp_path), "execution": {}}
+    container = create_container(content, LIVE)
+    assert isinstance(container.resolve("trading_system"), TradingSystem)
     with pytest.raises(ConfigError, match=r"no 'backtest_engine' in .*LIVE_TRADING.*There are trading_system"):
-        create_container({}, LIVE).resolve("backtest_engine")
+        container.resolve("backtest_engine")
 
 
 WATCHER = """
