@@ -102,11 +102,18 @@ class Book:
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
-        return not (self.agenda and self.agenda[0].ts <= ts) and not self.is_reached(low, high)
+        agenda = self.agenda
+        return not (
+            self._falls.nearest <= -low
+            or self._rises.nearest <= high
+            or self.restless
+            or self.at_close
+            or (agenda and agenda[0].ts <= ts)
+        )
 
     def is_reached(self, low: float, high: float) -> bool:
         """Whether `reached` would find any order."""
-        return bool(self.restless or self._falls.nearest <= -low or self._rises.nearest <= high or self.at_close)
+        return bool(self._falls.nearest <= -low or self._rises.nearest <= high or self.restless or self.at_close)
 
     def place(self, order: Working) -> None:
         """File an order by what it works as now."""
@@ -139,7 +146,7 @@ class Book:
         ]
 
     def schedule(self, action: Action) -> None:
-        """Put an action on the agenda."""
+        """Put an action on the agenda; `Desk.schedule` also sees to it that it happens if the market stands still."""
         heapq.heappush(self.agenda, action)
 
     def due(self, ts: int, arrivals: bool) -> list[Action]:

@@ -11,7 +11,7 @@ from typing import Final
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
 from bus.runtime.settings import Instrument
-from components.broker.book import ARRIVE, REQUESTS, Action, Book
+from components.broker.book import REQUESTS, Action, Book
 from components.broker.fills import FillWriter
 from components.broker.groups import Groups
 from components.broker.market import Market
@@ -83,7 +83,9 @@ class Desk:
             self.report(order_id, ReportType.REJECTED, "DUPLICATE_ORDER_ID", reason)
             return None
         working = Working.of(order, next(self.numbers))
-        self.adopt(working)
+        self.orders[order_id] = working
+        if working.group:
+            self._groups.join(working)
         if lacks := missing(order):
             self.end(working, ReportType.REJECTED, "INCOMPLETE_ORDER", f"a {order.order_type} order needs {lacks}")
         elif working.group and self._groups.is_over(working):
@@ -91,18 +93,16 @@ class Desk:
         return working if working.alive else None
 
     def adopt(self, order: Working) -> None:
-        """Count an order among one's own."""
+        """Count a copy of another desk's order among one's own."""
         self.orders[order.order.order_id] = order
-        if order.group:
-            self._groups.join(order)
+        self._groups.join(order)
 
     def schedule(self, ts: int, what: int, order: Working, amended: Order | None = None, reason: str = "") -> None:
-        """Let something happen to an order at `ts` (ns UTC)."""
+        """Let something other than its arrival happen to an order at `ts` (ns UTC)."""
         symbol = order.order.symbol
         self.book(symbol).schedule(Action(ts, next(self.numbers), what, order, amended, reason, order.oco_cut))
-        if what != ARRIVE:
-            self.in_flight += what in REQUESTS
-            heapq.heappush(self.wake_ups, (ts, symbol))
+        self.in_flight += what in REQUESTS
+        heapq.heappush(self.wake_ups, (ts, symbol))
 
     def report(
         self, order_id: str, report: ReportType, code: str = "", reason: str = "", quantity: float | None = None
@@ -121,13 +121,12 @@ class Desk:
 
     def fill(self, order: Working, event: Event, quantity: float, market: Market) -> None:
         """Execute `quantity` of an order, then reduce or cancel the others of its group."""
-        terms = order.order
-        symbol = terms.symbol
-        order.filled = tidy(order.filled + quantity)
-        order.leaves = remainder(order.quantity, order.filled)
+        symbol = order.order.symbol
+        order.filled = filled = tidy(order.filled + quantity)
+        order.leaves = 0.0 if filled == order.quantity else remainder(order.quantity, filled)
         self.positions[symbol] = tidy(self.positions.get(symbol, 0.0) + order.sign * quantity)
-        instrument = self.book(symbol).instrument
-        self._emit(self._writer.write(order, event, quantity, market, instrument, self._clock.now_ns))
+        book = self.books.get(symbol) or self.book(symbol)
+        self._emit(self._writer.write(order, event, quantity, market, book.instrument, self._clock.now_ns))
         siblings = self._groups.siblings(order) if order.group else ()
         if order.leaves <= 0:
             self._finish(order, OrderState.FILLED)
@@ -142,7 +141,8 @@ class Desk:
         del self.orders[order_id]
         if order.group:
             self._groups.leave(order, filled=state is OrderState.FILLED)
-        self._writer.forget(order_id)
+        if self._writer.commission is not None:
+            self._writer.commission.forget(order_id)
         self.final[order_id] = state
         self._final_ids.append(order_id)
         if len(self.final) > FINAL_ORDERS_KEPT:

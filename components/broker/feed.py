@@ -7,19 +7,22 @@ from collections.abc import Sequence
 
 from components.broker.book import ARRIVE, EXPIRE, Action, Book
 from components.broker.market import is_quoted, tick_market
-from components.broker.matching import match, match_at_end
+from components.broker.matching import match_at_end
 from components.broker.path import position_at
 from components.broker.pricing import MARKET_RANK, Event
 from components.broker.requests import perform
 from components.broker.venue import Venue
+from components.broker.working import Working
 from schemas import Bar, OrderType, Quote, TimeInForce, Trade
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
     """Orders meet a bar, unless the symbol has ticks."""
-    ts = bar.ts
-    _wake(venue, ts, bar.symbol)
-    book = venue.desk.books.get(bar.symbol) or venue.desk.book(bar.symbol)
+    ts, symbol, desk = bar.ts, bar.symbol, venue.desk
+    venue.data_ts = ts
+    if desk.wake_ups:
+        _wake(venue, ts, symbol)
+    book = desk.books.get(symbol) or desk.book(symbol)
     if book.ticks:
         _catch_up(venue, book, ts, ts)
         return
@@ -30,14 +33,14 @@ def on_bar(venue: Venue, bar: Bar) -> None:
         return
     actions = book.due(ts - 1, arrivals=True)
     if _is_plain_opening(venue, book, bar, actions):
-        _fill_at_open(venue, book, bar, actions)
+        _open_plainly(venue, book, bar, actions)
     else:
         if venue.before_walk is not None:
             venue.before_walk(book, bar, actions)
         venue.walk(book, venue.market(book)).run(actions, bar.low, bar.high)
     if book.agenda:
         for action in book.due(ts, arrivals=False):
-            perform(venue.desk, action)
+            perform(desk, action)
 
 
 def on_idle_bars(venue: Venue, bars: Sequence[Bar]) -> None:
@@ -97,33 +100,45 @@ def end_of_data(venue: Venue) -> None:
 
 
 def _is_plain_opening(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> bool:
-    """Whether all that happens in a bar is that market orders come, at its open, where each of them fills."""
-    if not actions or venue.settings.terms.fill_price != "next_open" or venue.before_walk is not None:
+    """Whether all that happens in a bar is that plain orders come at its open: market orders, which fill there, and
+    limit orders that the bar does not reach.
+    """
+    if not actions or venue.before_walk is not None or venue.settings.terms.fill_price != "next_open":
         return False
     if position_at(actions[-1].ts, bar.ts, book.interval) or book.is_reached(bar.low, bar.high):
         return False
     for action in actions:
         order = action.order
-        if (
-            action.what != ARRIVE
-            or order.kind is not OrderType.MARKET
-            or order.order.time_in_force is not TimeInForce.GTC
-        ):
+        terms = order.order
+        if action.what != ARRIVE or terms.time_in_force is not TimeInForce.GTC or terms.reduce_only:
+            return False
+        if order.kind is not OrderType.MARKET and not _is_out_of_reach(order, bar):
             return False
     return True
 
 
-def _fill_at_open(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
+def _is_out_of_reach(order: Working, bar: Bar) -> bool:
+    limit = order.order.limit_price
+    if order.kind is not OrderType.LIMIT or limit is None:
+        return False
+    return limit < bar.low if order.buys else limit > bar.high
+
+
+def _open_plainly(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
     """What a walk would do in a plain opening, for a fraction of its cost."""
     desk, market = venue.desk, venue.market(book)
+    budget = market.buy.budget
     event = Event(0.0, MARKET_RANK, 0.0, bar.open, "market_open")
     if len(actions) > 1:
         actions.sort(key=lambda action: action.order.number)
-    traded = not market.untraded
     for action in actions:
         order = action.order
-        if traded and order.alive:
-            match(desk, market, order, event)
+        if not order.alive:
+            continue
+        if order.kind is OrderType.LIMIT:
+            order.rested = not market.untraded
+        elif (quantity := budget.offer(order.leaves)) > 0:
+            desk.fill(order, event, quantity, market)
         if order.alive:
             order.arrived = True
             book.place(order)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from bus.runtime.settings import Instrument
 from components.broker.market import Market
 from components.broker.pricing import Event
-from components.broker.working import Working
+from components.broker.working import Working, tidy
 from schemas import Bar, Direction, FeeLine, Fill, Liquidity
 
 
@@ -80,11 +80,10 @@ class FillWriter:
     """Prices fills and numbers them: `<broker>-1`, `<broker>-2`, and so on."""
 
     def __init__(self, broker: str, costs: Costs) -> None:
-        self.forget: Final = costs.commission.forget
-        """To be called with the id of an order that is final: its costs need not be remembered."""
+        self.commission: Final = None if costs.commission is FREE.commission else costs.commission
+        """To be told when an order is final; None when nothing is charged."""
         self._broker = broker
-        self._slippage = costs.slippage
-        self._fees = costs.commission.fees
+        self._slippage = None if costs.slippage is FREE.slippage else costs.slippage
         self._within_bar = costs.within_bar
         self._count = 0
 
@@ -93,12 +92,16 @@ class FillWriter:
     ) -> Fill:
         """Take `quantity` from the market's budget and describe it. `order.leaves` is what is left after it."""
         terms, liquidity, reference = order.order, event.liquidity, event.price
+        order_id, direction = terms.order_id, terms.direction
         budget = (market.buy if order.buys else market.sell).budget
         before = budget.left
-        budget.take(quantity)
+        if before is not None:
+            budget.left = tidy(before - quantity)
         price = self._price(order, event, quantity, market.bar, instrument.tick_size)
-        order_id, direction = terms.order_id, terms.direction
-        fees = self._fees(price, quantity, direction, order_id, liquidity, now, instrument.multiplier)
+        fees: tuple[FeeLine, ...] = ()
+        if self.commission is not None:
+            multiplier = instrument.multiplier
+            fees = self.commission.fees(price, quantity, direction, order_id, liquidity, now, multiplier)
         self._count += 1
         # By position, because there are so many: names would take three times as long.
         return Fill(
@@ -126,7 +129,7 @@ class FillWriter:
         """The market's price with slippage, on a tick, inside the bar if so configured, and never beyond the limit."""
         price, terms = event.price, order.order
         if event.liquidity is Liquidity.TAKER:
-            if self._slippage is not FREE.slippage:
+            if self._slippage is not None:
                 symbol = terms.symbol
                 price = self._slippage.apply_slippage(price, terms.direction, quantity, bar=bar, symbol=symbol)
             if tick_size:

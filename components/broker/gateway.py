@@ -8,7 +8,7 @@ time has been seen, and this symbol's not yet, they take effect after it.
 
 from __future__ import annotations
 
-from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE, Book
+from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE, Action, Book
 from components.broker.market import Market, latest_market, price_market
 from components.broker.matching import AUCTIONS, match_at_end
 from components.broker.requests import amend, cancel, refuse
@@ -20,12 +20,14 @@ from schemas import Order, OrderType, ReportType
 
 def submit(venue: Venue, order: Order) -> None:
     """Work an order. One whose id is known already is a repeat and changes nothing."""
-    working = venue.desk.enter(order)
+    desk = venue.desk
+    working = desk.enter(order)
     if working is None:
         return
     if working.expire_ts is not None:
-        venue.desk.schedule(working.expire_ts, EXPIRE, working)
-    venue.has_auctions = venue.has_auctions or order.order_type in AUCTIONS
+        desk.schedule(working.expire_ts, EXPIRE, working)
+    if order.order_type in AUCTIONS:
+        venue.has_auctions = True
     if venue.ended and order.order_type is OrderType.MARKET:
         _fill_at_last_price(venue, working)
     else:
@@ -67,20 +69,21 @@ def request_replace(venue: Venue, amended: Order) -> None:
 
 def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
     """When a request takes effect (ns UTC), None for at once. It never overtakes its order."""
-    now = venue.now
-    ts = max(now + venue.settings.delay_ns(kind), order.arrival_ts)
+    now, delay_ns = venue.now, venue.settings.delay_ns
+    ts = max(now if delay_ns is None else now + delay_ns(kind), order.arrival_ts)
     at_once = ts <= now and venue.is_current(venue.desk.book(order.order.symbol))
     return None if at_once or venue.ended else ts
 
 
 def _send(venue: Venue, order: Working) -> None:
-    delay = venue.settings.delay_ns("order")
+    settings, desk, symbol = venue.settings, venue.desk, order.order.symbol
+    delay = 0 if settings.delay_ns is None else settings.delay_ns("order")
     order.arrival_ts = venue.now + delay
-    book = venue.desk.book(order.order.symbol)
-    if venue.settings.terms.fill_price == "latest" and not delay and book.last is not None:
+    book = desk.books.get(symbol) or desk.book(symbol)
+    if settings.terms.fill_price == "latest" and not delay and book.last is not None:
         venue.walk(book, latest_market(venue.market(book))).meet(order)
     if order.alive:
-        venue.desk.schedule(order.arrival_ts, ARRIVE, order)
+        book.schedule(Action(order.arrival_ts, next(desk.numbers), ARRIVE, order))
 
 
 def _fill_at_last_price(venue: Venue, order: Working) -> None:

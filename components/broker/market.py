@@ -25,11 +25,6 @@ class Budget(msgspec.Struct, gc=False):
         left = self.left
         return wanted if left is None or wanted <= left else left
 
-    def take(self, quantity: float) -> None:
-        """Use up some of what is left."""
-        if self.left is not None:
-            self.left = tidy(self.left - quantity)
-
 
 class Side(msgspec.Struct, gc=False):
     """What buyers, or sellers, meet: a price path, and the units still to be had.
@@ -83,7 +78,8 @@ class Market(msgspec.Struct, gc=False):
 
 def bar_market(bar: Bar, style: PathStyle, max_volume_pct: float | None, lot_size: float) -> Market:
     """A bar with its one budget for both directions."""
-    side = Side(bar_path(bar, style), Budget(volume_budget(bar.volume, max_volume_pct, lot_size)))
+    budget = None if max_volume_pct is None else volume_budget(bar.volume, max_volume_pct, lot_size)
+    side = Side(bar_path(bar, style), Budget(budget))
     return Market(bar.ts, "bar", side, side, bar)
 
 
@@ -123,14 +119,13 @@ def price_market(ts: int, buy: float, sell: float, bar: Bar | None = None) -> Ma
     return Market(ts, "latest", Side(flat_path(buy), Budget(None)), Side(flat_path(sell), Budget(None)), bar)
 
 
-def volume_budget(volume: float, max_volume_pct: float | None, lot_size: float) -> float | None:
+def volume_budget(volume: float, max_volume_pct: float, lot_size: float) -> float:
     """Units of a bar's volume that all orders together may take: whole lots, or whole units where there is no lot size.
 
-    None without a cap. An instrument that trades in fractions of a unit says so by its lot size.
+    An instrument that trades in fractions of a unit says so by its lot size.
     """
-    if max_volume_pct is None:
-        return None
-    return _in_lots(volume * max_volume_pct, lot_size or 1.0)
+    quantity = volume * max_volume_pct
+    return _in_lots(quantity, lot_size) if lot_size else float(math.floor(quantity + 1e-9))
 
 
 def _in_lots(quantity: float, lot_size: float) -> float:

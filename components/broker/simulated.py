@@ -20,7 +20,7 @@ from components.broker.pricing import FillPrice, Terms
 from components.broker.session import SessionConfig, make_session
 from components.broker.venue import MatchSettings, Venue
 from components.models.commission import CommissionConfig, make_commission
-from components.models.latency import Kind, LatencyConfig, NoLatencyModel, make_latency
+from components.models.latency import LatencyConfig, NoLatencyModel, make_latency
 from components.models.slippage import SlippageConfig, make_slippage
 from schemas import (
     AmbiguityReport,
@@ -105,8 +105,9 @@ class SimulatedBroker(BrokerBase):
         feed.on_bar(self._venue, bar)
         if self._learns:
             self._slippage.on_bar(bar)
-        if not self.quiet:
-            self._set_quiet()
+        desk = self._desk
+        if not (self.quiet or desk.orders or desk.in_flight):
+            self.quiet = _MARKET_DATA
 
     @handles(Quote)
     def on_quote(self, quote: Quote) -> None:
@@ -179,7 +180,8 @@ class SimulatedBroker(BrokerBase):
         return self._desk.status(order_id)
 
     def _set_quiet(self) -> None:
-        self.quiet = _MARKET_DATA if self._desk.is_idle else _NOTHING
+        desk = self._desk
+        self.quiet = _NOTHING if desk.orders or desk.in_flight else _MARKET_DATA
 
 
 def _settings(parameters: SimulatedBrokerParameters, rng: Random) -> MatchSettings:
@@ -189,9 +191,5 @@ def _settings(parameters: SimulatedBrokerParameters, rng: Random) -> MatchSettin
         parameters.intrabar.path,
         parameters.max_volume_pct,
         make_session(parameters.session),
-        _no_delay if isinstance(latency, NoLatencyModel) else lambda kind: latency.delay_ns(kind, rng),
+        None if isinstance(latency, NoLatencyModel) else lambda kind: latency.delay_ns(kind, rng),
     )
-
-
-def _no_delay(_kind: Kind) -> int:
-    return 0

@@ -19,13 +19,17 @@ from schemas import Bar
 
 
 class MatchSettings(msgspec.Struct, frozen=True):
-    """How orders are matched. `max_volume_pct` is a fraction of a bar's volume; None for no cap, on ticks neither."""
+    """How orders are matched.
+
+    `max_volume_pct` is a fraction of a bar's volume; None for no cap, on ticks neither. `delay_ns` draws how long
+    something takes to reach the market; None when all is there at once.
+    """
 
     terms: Terms
     path: PathStyle
     max_volume_pct: float | None
     session_end: SessionEnd
-    delay_ns: Callable[[Kind], int]
+    delay_ns: Callable[[Kind], int] | None
 
 
 class Venue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -46,11 +46,6 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
         return self.state in FINAL_STATES
 
     @property
-    def depends(self) -> bool:
-        """Whether it belongs to a group or follows a parent."""
-        return bool(self.order.group_id or self.order.parent_id)
-
-    @property
     def is_held(self) -> bool:
         """Whether it waits here, before any broker has heard of it."""
         return self.state is OrderState.VALIDATED
@@ -82,7 +77,8 @@ class OrderBook:
         self.max_completed = max_completed
         self.dropped = 0
         self.active: dict[str, OrderRecord] = {}
-        self.completed: OrderedDict[str, OrderRecord] = OrderedDict()
+        self.completed: dict[str, OrderRecord] = {}
+        self._completed_ids: deque[str] = deque()
         self.by_parent: dict[str, dict[str, OrderRecord]] = {}
         self._by_group: dict[str, dict[str, OrderRecord]] = {}
 
@@ -107,8 +103,9 @@ class OrderBook:
             record.asked.clear()
         del self.active[order_id]
         self.completed[order_id] = record
+        self._completed_ids.append(order_id)
         if len(self.completed) > self.max_completed:
-            self._forget(self.completed.popitem(last=False)[1])
+            self._forget(self.completed.pop(self._completed_ids.popleft()))
 
     def find(self, symbol: str | None = None, state: OrderState | None = None) -> list[OrderRecord]:
         """Known orders of `symbol` and in `state`; those that work first, each kind in order of arrival there.

@@ -33,7 +33,8 @@ class Journal:
     def receive(self, record: OrderRecord) -> None:
         """Take in a new order."""
         self._book.add(record)
-        self._note(record, None, "", "")
+        self.counts[record.state] += 1
+        record.history.append(self._publish(record, None, "", ""))
 
     def advance(self, record: OrderRecord, event: OrderEvent, code: str = "", reason: str = "") -> bool:
         """Let `event` happen to the order; False when the life cycle does not allow it, which is then reported."""
@@ -45,19 +46,24 @@ class Journal:
             return False
         if state is not previous:
             record.state = state
+            self.counts[state] += 1
             if state in FINAL_STATES and previous not in FINAL_STATES:
                 self._book.complete(record)
-        self._note(record, previous, code, reason)
+        if code in _OWN_CODES:
+            self.counts[code] += 1
+        record.history.append(self._publish(record, previous, code, reason))
         return True
 
     def restate(self, record: OrderRecord, code: str, reason: str) -> None:
         """Publish that the order's terms or fills changed while its state stands."""
-        self._note(record, record.state, code, reason)
+        if code in _OWN_CODES:
+            self.counts[code] += 1
+        record.history.append(self._publish(record, record.state, code, reason))
 
     def refuse(self, record: OrderRecord, code: str, reason: str) -> None:
         """Publish that something about this order was refused: it did not change."""
         self._count_refusal(code)
-        self._emit(_status(record, record.state, self._clock.now_ns, code, reason))
+        self._publish(record, record.state, code, reason)
 
     def refuse_unknown(self, order_id: str, symbol: str, code: RejectCode, reason: str) -> None:
         """Publish a refusal about an order that is not known, as FIX does: with the state REJECTED."""
@@ -70,18 +76,9 @@ class Journal:
         if code in _OWN_CODES:
             self.counts[code] += 1
 
-    def _note(self, record: OrderRecord, previous: OrderState | None, code: str, reason: str) -> None:
-        if record.state is not previous:
-            self.counts[record.state] += 1
-        if code and code in _OWN_CODES:
-            self.counts[code] += 1
-        status = _status(record, previous, self._clock.now_ns, code, reason)
-        record.history.append(status)
+    def _publish(self, record: OrderRecord, previous: OrderState | None, code: str, reason: str) -> OrderStatus:
+        order, filled, now = record.order, record.filled_quantity, self._clock.now_ns
+        state, price = record.state, record.average_price
+        status = OrderStatus(order.order_id, order.symbol, previous, state, filled, price, now, code, reason)
         self._emit(status)
-
-
-def _status(record: OrderRecord, previous: OrderState | None, now: int, code: str, reason: str) -> OrderStatus:
-    order, filled = record.order, record.filled_quantity
-    return OrderStatus(
-        order.order_id, order.symbol, previous, record.state, filled, record.average_price, now, code, reason
-    )
+        return status

@@ -18,7 +18,7 @@ from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
 from components.order_manager.reports import apply_report, book_fill
 from components.order_manager.router import Router
-from components.order_manager.validator import OrderValidator, Rejection, with_enum_members
+from components.order_manager.validator import OrderValidator, Rejection, looks_plain, with_enum_members
 from schemas.base import Message
 from schemas.enums import OrderState
 from schemas.orders import (
@@ -87,14 +87,15 @@ class OrderManager(Component):
             text = f"an order with this id is {known.state} already; the second one is refused, the first is as it was"
             self._journal.refuse(known, RejectCode.DUPLICATE_ORDER_ID, text)
             return
-        record = OrderRecord(with_enum_members(order))
+        is_plain = looks_plain(order)
+        record = OrderRecord(order if is_plain else with_enum_members(order))
         self._journal.receive(record)
-        rejection = self._check(record)
+        rejection = self._check(record, is_plain)
         if rejection is not None:
             self._journal.advance(record, OrderEvent.REJECTED, rejection.code, rejection.reason)
             return
         self._journal.advance(record, OrderEvent.VALIDATED)
-        if record.depends:
+        if order.group_id or order.parent_id:
             self._groups.admit(record)
         else:
             self._router.submit(record)
@@ -152,7 +153,7 @@ class OrderManager(Component):
         if record is None:
             what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
             self._refuse_unknown(fill.order_id, fill.symbol, what)
-        elif book_fill(self._journal, record, fill) and (record.depends or self._book.by_parent):
+        elif book_fill(self._journal, record, fill) and (record.order.group_id or self._book.by_parent):
             self._groups.after_fill(record)
 
     @query
@@ -180,11 +181,14 @@ class OrderManager(Component):
             **{code: counts[code] for code in (*RejectCode, *NoticeCode) if code in counts},
         }
 
-    def _check(self, record: OrderRecord) -> Rejection | None:
+    def _check(self, record: OrderRecord, is_plain: bool) -> Rejection | None:
         order = record.order
-        rejection = self._validator.check(order, self.clock.now_ns)
-        if rejection is None and order.parent_id:
-            rejection = self._children.check(record)
+        if is_plain:
+            rejection = self._validator.check_instrument(order)
+        else:
+            rejection = self._validator.check(order, self.clock.now_ns)
+            if rejection is None and order.parent_id:
+                rejection = self._children.check(record)
         if rejection is not None:
             return rejection
         broker = self._router.broker_of(order.symbol)

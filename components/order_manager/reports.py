@@ -28,13 +28,16 @@ def book_fill(journal: Journal, record: OrderRecord, fill: Fill) -> bool:
     if fill.fill_id in record.fill_ids:
         journal.counts["duplicate_fills"] += 1
         return False
-    order = record.order
-    fault = _fault_of(fill, order)
-    if fault:
-        journal.refuse(record, NoticeCode.WRONG_FILL, fault)
+    order, quantity = record.order, fill.quantity
+    if (
+        fill.symbol != order.symbol
+        or fill.direction != order.direction
+        or not (0 < quantity < math.inf and math.isfinite(fill.price))
+    ):
+        journal.refuse(record, NoticeCode.WRONG_FILL, _fault_of(fill, order))
         return False
     before = record.state
-    record.add_fill(fill.fill_id, fill.quantity, fill.price)
+    record.add_fill(fill.fill_id, quantity, fill.price)
     left = record.remainder(order.quantity)
     event = OrderEvent.LAST_FILL if left <= 0 else OrderEvent.FILL
     legal = event in TRANSITIONS[before]
@@ -80,9 +83,7 @@ def _fault_of(fill: Fill, order: Order) -> str:
     if fill.symbol != order.symbol or fill.direction != order.direction:
         ordered = f"{order.direction} {order.symbol}"
         return f"fill {fill.fill_id} is {fill.direction} {fill.symbol}, but the order is {ordered}; it was not booked"
-    if not (0 < fill.quantity < math.inf and math.isfinite(fill.price)):
-        return f"fill {fill.fill_id} has quantity {fill.quantity} at price {fill.price}; it was not booked"
-    return ""
+    return f"fill {fill.fill_id} has quantity {fill.quantity} at price {fill.price}; it was not booked"
 
 
 def _replace_terms(journal: Journal, record: OrderRecord, report: BrokerReport) -> None:

@@ -70,8 +70,18 @@ class OrderValidator:
 
     def check(self, order: Order, now_ns: int) -> Rejection | None:
         """The first fault of `order` at time `now_ns` (ns UTC), None when there is none."""
-        rejection = None if _is_plain(order) else _check_terms(order, now_ns)
-        return rejection or self._check_instrument(order)
+        return _check_terms(order, now_ns) or self.check_instrument(order)
+
+    def check_instrument(self, order: Order) -> Rejection | None:
+        """The first fault that an order which `looks_plain` may still have."""
+        symbol = order.symbol
+        if self._known is not None and symbol not in self._known:
+            known = ", ".join(sorted(self._known))
+            return Rejection(
+                RejectCode.UNKNOWN_SYMBOL, f"symbol {symbol!r} is not traded in this run; known are {known}"
+            )
+        steps = self._steps.get(symbol)
+        return None if steps is None else _check_steps(order, steps)
 
     def steps(self, symbol: str) -> Steps:
         """The instrument's steps; `ANY_STEPS` when it is not declared."""
@@ -90,16 +100,6 @@ class OrderValidator:
             return _ANYWHERE.check(order, order.ts) is None
         except TypeError:  # a field is missing, or of a type that cannot be compared with what it should be
             return False
-
-    def _check_instrument(self, order: Order) -> Rejection | None:
-        symbol = order.symbol
-        if self._known is not None and symbol not in self._known:
-            known = ", ".join(sorted(self._known))
-            return Rejection(
-                RejectCode.UNKNOWN_SYMBOL, f"symbol {symbol!r} is not traded in this run; known are {known}"
-            )
-        steps = self._steps.get(symbol)
-        return None if steps is None else _check_steps(order, steps)
 
 
 _ANYWHERE: Final = OrderValidator(RunSettings())
@@ -141,8 +141,8 @@ def _is_positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-def _is_plain(order: Order) -> bool:
-    """Whether an order is of the usual kind and right, seen at one glance: `_check_terms` would find no fault in it.
+def looks_plain(order: Order) -> bool:
+    """Whether an order is of the usual kind and right, seen at one glance: only its instrument is left to be checked.
 
     A market order, or a limit order, that is good till cancelled and asks for nothing else.
     """

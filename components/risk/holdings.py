@@ -9,16 +9,16 @@ from typing import Final
 import msgspec
 
 from bus.runtime.settings import Instrument, RunSettings
-from schemas import Direction, Fill, Order, OrderState, OrderStatus, OrderType
+from schemas import Fill, Order, OrderState, OrderStatus, OrderType
 
 QUANTITY_DECIMALS: Final = 9
 """Quantities are sums of floats; beyond this many decimals there is only rounding error."""
 
-FILLS_KEPT: Final = 10_000
+FILLS_KEPT: Final = 1_000
 """So many fills are remembered, by their ids, to tell a repetition."""
 
 _DUST: Final = 0.5 * 10.0**-QUANTITY_DECIMALS
-_FINAL: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
+FINAL_STATES: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
 _SURE_TO_FILL: Final = frozenset({OrderType.MARKET, OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE})
 _NONE: Final[dict[str, Working]] = {}
 
@@ -27,7 +27,7 @@ class Working(msgspec.Struct, eq=False, gc=False):
     """An order that is not final. `leaves` is what has not filled; `cancelling` says that its cancel was asked for.
 
     `protects` says that it is the target or the stop loss of a bracket, `waits` that it is not and waits for a price,
-    to open or close.
+    to open or to close.
     """
 
     order: Order
@@ -42,14 +42,10 @@ class Working(msgspec.Struct, eq=False, gc=False):
         protects = bool(order.parent_id)
         return cls(order, order.quantity, protects, not protects and order.order_type not in _SURE_TO_FILL)
 
-    def waits_against(self, direction: Direction) -> bool:
-        """Whether it waits for a price, to open or close the other way than `direction`."""
-        return self.waits and self.order.direction is not direction
 
-    @property
-    def counts(self) -> bool:
-        """Whether its fill is to be reckoned with when a signal is sized that it does not wait against."""
-        return not self.protects and not self.cancelling
+def without_dust(quantity: float) -> float:
+    """A position; 0.0 for one that is only rounding error."""
+    return quantity if abs(quantity) > _DUST else 0.0
 
 
 class Holdings:
@@ -81,14 +77,6 @@ class Holdings:
             value += quantity * self.marks[symbol] * self.instrument(symbol).multiplier
         return value
 
-    def expected(self, symbol: str, direction: Direction) -> float:
-        """The signed position once the orders that count for a signal in `direction` have filled."""
-        quantity = self.positions.get(symbol, 0.0)
-        for working in self.working(symbol):
-            if working.counts and not working.waits_against(direction):
-                quantity += working.order.direction.sign * working.leaves
-        return quantity if abs(quantity) > _DUST else 0.0
-
     def working(self, symbol: str) -> Collection[Working]:
         """The orders of a symbol that are not final, oldest first."""
         orders = self._working.get(symbol)
@@ -106,7 +94,10 @@ class Holdings:
         fill_id, symbol, quantity = fill.fill_id, fill.symbol, fill.quantity
         if fill_id in self._fill_ids:
             return
-        self._remember(fill_id)
+        self._fill_ids.add(fill_id)
+        self._latest_fills.append(fill_id)
+        if len(self._latest_fills) > FILLS_KEPT:
+            self._fill_ids.discard(self._latest_fills.popleft())
         signed = fill.direction.sign * quantity
         self.cash -= signed * fill.price * self.instrument(symbol).multiplier + fill.commission
         if symbol not in self.marks:
@@ -118,13 +109,6 @@ class Holdings:
         if working is not None:
             working.leaves = max(0.0, working.leaves - quantity)
 
-    def close(self, status: OrderStatus) -> None:
-        """Forget an order if it has become final."""
-        if status.state in _FINAL:
-            self._working.get(status.symbol, _NONE).pop(status.order_id, None)
-
-    def _remember(self, fill_id: str) -> None:
-        self._fill_ids.add(fill_id)
-        self._latest_fills.append(fill_id)
-        if len(self._latest_fills) > FILLS_KEPT:
-            self._fill_ids.discard(self._latest_fills.popleft())
+    def forget(self, status: OrderStatus) -> None:
+        """An order has become final."""
+        self._working.get(status.symbol, _NONE).pop(status.order_id, None)

@@ -16,11 +16,10 @@ def orders_for(signal: Signal, closing: float, opening: float, next_id: NextId, 
     One order for both, unless the signal asks for a bracket: its children must protect no more than what their parent
     opens, so what closes is then an order of its own.
     """
-    if signal.target_price is None and signal.stop_loss_price is None:
+    wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
+    if not wants_bracket or _clean(opening) <= 0:
         return _plain(signal, closing + opening, next_id, ts)
     prices = {OrderType.LIMIT: signal.target_price, OrderType.STOP: signal.stop_loss_price}
-    if _clean(opening) <= 0:
-        return _plain(signal, closing + opening, next_id, ts)
     orders = _plain(signal, closing, next_id, ts)
     parent = _on_terms(signal, _clean(opening), next_id(), ts, is_parent=True)
     children = [

@@ -6,7 +6,7 @@ from typing import Final
 
 from bus.runtime.component import Component, Handler, handles
 from components.accounting.marks import middle
-from components.risk.holdings import Holdings, Working
+from components.risk.holdings import FINAL_STATES, Holdings, Working, without_dust
 from components.risk.order_making import closing_order, orders_for
 from components.risk.sizing import RiskStubParameters, closing_quantity, opening_quantity
 from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Quote, Signal, Trade
@@ -76,7 +76,8 @@ class RiskStub(Component):
     @handles(OrderStatus)
     def on_order_status(self, status: OrderStatus) -> None:
         """Keep the orders that are working."""
-        self._holdings.close(status)
+        if status.state in FINAL_STATES:
+            self._holdings.forget(status)
 
     @handles(Signal)
     def on_signal(self, signal: Signal) -> None:
@@ -84,10 +85,13 @@ class RiskStub(Component):
         if self._closing:
             return
         holdings, symbol, direction = self._holdings, signal.symbol, signal.direction
+        expected = holdings.positions.get(symbol, 0.0)
         for order in holdings.working(symbol):
-            if order.waits_against(direction):
+            if order.waits and order.order.direction is not direction:
                 self._cancel(order)
-        held = holdings.expected(symbol, direction) * direction.sign
+            elif not order.protects and not order.cancelling:
+                expected += order.order.direction.sign * order.leaves
+        held = without_dust(expected) * direction.sign
         if held > 0:
             return
         closing = closing_quantity(signal, -held, self.parameters.allow_short)

@@ -38,42 +38,41 @@ class MovingAverageCrossoverParameters(Parameters):
 
 
 class _Averages:
-    """The last `slow` closes of one symbol, with the sums of the last `fast` and of all of them."""
+    """The last `slow` closes of one symbol, and how far the average of the last `fast` is above that of all of them.
 
-    __slots__ = ("closes", "fast", "fast_sum", "side", "slow", "slow_sum")
+    `gap` is that times `fast` times `slow`, so that no division rounds. A close changes it by differences of closes.
+    """
+
+    __slots__ = ("closes", "fast", "gap", "side", "slow")
 
     def __init__(self, fast: int, slow: int) -> None:
         self.fast = fast
         self.slow = slow
         self.closes: deque[int] = deque()
-        self.fast_sum = 0
-        self.slow_sum = 0
+        self.gap = 0
         self.side = 0
 
     def crossed(self, close: float) -> int:
-        """Take the next close: +1 when the fast average crossed above the slow one, -1 below, else 0."""
-        units = round(close * _UNITS_PER_PRICE)
-        closes = self.closes
-        closes.append(units)
-        self.fast_sum += units
-        self.slow_sum += units
-        count = len(closes)
-        if count > self.fast:
-            self.fast_sum -= closes[-1 - self.fast]
-        if count > self.slow:
-            self.slow_sum -= closes.popleft()
-        elif count < self.slow:
-            return 0
-        # Both averages times fast times slow, so that no division rounds.
-        difference = self.fast_sum * self.slow - self.slow_sum * self.fast
-        if difference > 0:
-            return self._on_side(1)
-        return self._on_side(-1) if difference < 0 else 0
+        """Take the next close: +1 when the fast average crossed above the slow one, -1 below, else 0.
 
-    def _on_side(self, side: int) -> int:
-        """Averages that touch and part on the same side have not crossed, nor have those seen for the first time."""
-        before, self.side = self.side, side
-        return side if before == -side else 0
+        Averages that touch and part on the same side have not crossed, nor have those seen for the first time.
+        """
+        units, closes, fast, slow = round(close * _UNITS_PER_PRICE), self.closes, self.fast, self.slow
+        closes.append(units)
+        if len(closes) > slow:
+            gap = self.gap + slow * (units - closes[-1 - fast]) - fast * (units - closes.popleft())
+        elif len(closes) == slow:
+            gap = slow * sum(list(closes)[-fast:]) - fast * sum(closes)
+        else:
+            return 0
+        self.gap = gap
+        if gap > 0:
+            before, self.side = self.side, 1
+            return 1 if before < 0 else 0
+        if gap < 0:
+            before, self.side = self.side, -1
+            return -1 if before > 0 else 0
+        return 0
 
 
 class MovingAverageCrossover(Component):

@@ -18,7 +18,6 @@ from tests.support.builders import a_bar
         (10_000.0, 0.1, 300.0, 900.0),
         (7.0, 0.1, 0.001, 0.7),
         (0.0, 0.1, 0.0, 0.0),
-        (5.0, None, 0.0, None),
     ],
 )
 def test_a_budget_is_a_share_of_the_volume_in_whole_lots(volume, pct, lot, expected):
@@ -27,7 +26,7 @@ def test_a_budget_is_a_share_of_the_volume_in_whole_lots(volume, pct, lot, expec
 
 def test_both_directions_of_a_bar_share_one_budget():
     market = bar_market(a_bar(volume=10_000.0), "OHLC", 0.1, 0.0)
-    market.buy.budget.take(400.0)
+    market.buy.budget.left -= 400.0
     assert market.sell.budget.offer(1_000.0) == 600.0
 
 
@@ -56,14 +55,14 @@ def test_there_is_nobody_to_meet_on_a_side_that_a_quote_does_not_show():
 
 def test_both_directions_of_a_trade_share_its_quantity():
     market = tick_market(Trade(1, "AAPL", 99.0, 500.0), capped=True)
-    market.sell.budget.take(450.0)
+    market.sell.budget.left -= 450.0
     assert market.buy.budget.offer(100.0) == 50.0
 
 
 def test_the_latest_market_spends_the_same_budget():
     bar = bar_market(a_bar(c=100.5, volume=10_000.0), "OHLC", 0.1, 0.0)
     latest = latest_market(bar)
-    latest.buy.budget.take(300.0)
+    latest.buy.budget.left -= 300.0
     assert latest.place(True, 0.0).price == 100.5
     assert bar.buy.budget.left == 700.0
 
@@ -72,6 +71,10 @@ def test_a_price_market_has_no_limit():
     market = price_market(1, 101.0, 99.0)
     assert (market.place(True, 0.0).price, market.place(False, 0.0).price) == (101.0, 99.0)
     assert market.buy.budget.offer(1e12) == 1e12
+
+
+def test_without_a_cap_a_bar_has_no_budget():
+    assert bar_market(a_bar(volume=5.0), "OHLC", None, 0.0).buy.budget.left is None
 
 
 def test_a_bar_without_volume_is_untraded_only_where_volume_counts():

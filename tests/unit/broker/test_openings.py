@@ -20,10 +20,18 @@ orders = st.fixed_dictionaries(
         "group_id": st.sampled_from(("", "", "g")),
     }
 )
-limits = st.fixed_dictionaries({"order_type": st.just(OrderType.LIMIT), "limit_price": st.sampled_from((95.0, 100.0))})
+limits = st.fixed_dictionaries(
+    {
+        "order_type": st.just(OrderType.LIMIT),
+        "direction": st.sampled_from(Direction),
+        "limit_price": st.sampled_from((95.0, 97.0, 99.0, 100.0, 101.0, 103.0)),
+        "post_only": st.booleans(),
+        "group_id": st.sampled_from(("", "", "g")),
+    }
+)
 bars = st.tuples(st.sampled_from((0, 1, 1, 2)), st.sampled_from((0.0, 300.0, 5_000.0)), st.integers(98, 102))
 cancels = st.integers(1, 12)
-steps = st.lists(st.one_of(bars, orders, orders, limits, cancels), max_size=30)
+steps = st.lists(st.one_of(bars, bars, orders, limits, cancels), max_size=30)
 latencies = st.sampled_from(({}, {"model": "fixed", "ms": 1}, {"model": "fixed", "ms": 43_200_000}))
 
 
