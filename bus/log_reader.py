@@ -25,7 +25,7 @@ from bus.record import (
     decode_record,
 )
 from schemas import Message, SourceDeclared, TypeDeclared
-from schemas.codec import decode
+from schemas.codec import DecodeError, decode
 from schemas.registry import TYPE_IDS
 
 _CHUNK: Final = 256 * 1024
@@ -201,7 +201,10 @@ class LogReader:
         return offsets
 
     def _declare(self, record: Record) -> None:
-        declared = decode(record.type_id, record.payload)
+        try:
+            declared = decode(record.type_id, record.payload)
+        except DecodeError as error:
+            raise LogError(f"{self.path}: seq {record.seq} declares nothing that can be read: {error}") from None
         if isinstance(declared, TypeDeclared):
             self.types[declared.type_id] = declared
         elif isinstance(declared, SourceDeclared):

@@ -134,18 +134,20 @@ class ReplayBus:
         return self._at_the_end(is_closed())
 
     def step(self, wave: Sequence[Record]) -> Mismatch | None:
-        """Hand out some records, and compare them with what was answered so far."""
-        if self.failure is None:
-            try:
-                self._serve(wave)
-            except ComponentError as error:
-                if len(wave) > 1:
-                    raise Finer(wave[0].seq) from error
-                self.failure, self.failed_at = error, wave[0].seq
+        """Hand out some records, and compare them with what was answered so far.
+
+        Raises:
+            Finer, LogError: see `run`.
+        """
         self._last = wave[-1]
-        if self.failure is not None:
-            return next(filter(None, map(self._after_failure, wave)), None)
-        return self._compare(wave)
+        try:
+            if self.failure is None:
+                self._serve(wave)
+            if self.failure is not None:
+                return next(filter(None, map(self._after_failure, wave)), None)
+            return self._compare(wave)
+        except DecodeError as error:
+            raise LogError(f"a record of seq {wave[0].seq} to {wave[-1].seq} does not fit its type: {error}") from error
 
     def _waves(self, batch: Sequence[Record]) -> Iterator[Sequence[Record]]:
         start, size = 0, len(batch)
@@ -169,8 +171,11 @@ class ReplayBus:
             for link in self.links:
                 link.deliver(items)
             outputs = [output for link in self.links for output in link.collect()]
-        except DecodeError as error:
-            raise LogError(f"a record of seq {wave[0].seq} to {wave[-1].seq} does not fit its type: {error}") from error
+        except ComponentError as error:
+            if len(wave) > 1:
+                raise Finer(wave[0].seq) from error
+            self.failure, self.failed_at = error, wave[0].seq
+            return
         outputs.sort(key=_cause_then_rank)
         queues = self._queues
         for output in outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import sys
@@ -83,14 +84,21 @@ def component_class(name: str) -> type[Component]:
     return found
 
 
+@functools.lru_cache(maxsize=1)
+def _entry_points(_path: tuple[str, ...]) -> importlib.metadata.EntryPoints:
+    """The installed ones; looking for them reads the metadata of every package on the path, so that is done once."""
+    return importlib.metadata.entry_points(group=ENTRY_POINTS)
+
+
 def _locate(name: str) -> tuple[str, str]:
     if name in CATALOG:
         return CATALOG[name], name
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+    installed = _entry_points(tuple(sys.path))
+    for entry in installed.select(name=name):
         return entry.module, entry.attr
     module_name, _, attribute = name.rpartition(".")
     if not module_name or not attribute or name.startswith("."):
-        known = [*CATALOG, *(e.name for e in importlib.metadata.entry_points(group=ENTRY_POINTS))]
+        known = [*CATALOG, *installed.names]
         raise ConfigError(
             f"no class is called {name!r}{did_you_mean(name, known) or '.'} Known are: {', '.join(known)}; "
             "a class of your own is named with its module, like my_strategies.breakout.Breakout."

@@ -9,10 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from bus.errors import LogError
 from bus.log_reader import LogReader
 from bus.record import Record
 from bus.sequencer import HUB
-from schemas import Fill, Order, OrderStatus, RunCompleted
+from schemas import Fill, Message, Order, OrderStatus, RunCompleted
+from schemas.codec import DecodeError
 from schemas.registry import TYPE_IDS
 
 _WINDOW = 100_000
@@ -165,7 +167,7 @@ def outcome_of(path: Path) -> RunOutcome:
     for record, root in _with_roots(reader):
         if record.type_id not in _WANTED:
             continue
-        message = reader.message(record)
+        message = _read(reader, record)
         if isinstance(message, Order):
             order = _order(message)
             seen[root, message.symbol] += 1
@@ -203,6 +205,13 @@ def _with_roots(reader: LogReader) -> Iterator[tuple[Record, Root]]:
             yield record, root
         if len(newer) > _WINDOW:
             older, newer = newer, {}
+
+
+def _read(reader: LogReader, record: Record) -> Message:
+    try:
+        return reader.message(record)
+    except DecodeError as error:
+        raise LogError(f"{reader.path}: seq {record.seq} does not fit its type: {error}") from None
 
 
 def _order(message: Order) -> OrderOutcome:
