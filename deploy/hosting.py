@@ -7,11 +7,8 @@ import dataclasses
 import logging
 import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bus.edges import STREAM_TYPE_IDS
@@ -29,9 +26,9 @@ from deploy.host_settings import HostSettings, executor_of
 from deploy.plan import Entry, Plan
 from deploy.processes import ProcessGroup
 from deploy.run_folder import RunFolder
+from deploy.sockets import socket_folder
 from schemas.registry import TYPE_IDS
 
-_SOCKET_PATH_BYTES = 107
 _LOG = logging.getLogger("admf")
 
 
@@ -162,10 +159,7 @@ class Hosting:
         bus = self.plan.topology.bus
         address = bus.endpoint
         if address == "ipc":
-            # Not in the run folder: a socket's path is limited to 107 bytes, and a run folder may lie deep.
-            folder = _socket_folder()
-            self.stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            address = f"ipc://{folder}"
+            address = f"ipc://{self.stack.enter_context(socket_folder())}"
         group = self._group
         specs = [_endpoint(entry, self.plan.is_live) for entry in remote]
         hub = self._hub = Hub(specs, address, self.look, bus.timeout_s, epoch=epoch)
@@ -178,15 +172,6 @@ class Hosting:
         self.folder.update(processes=self.processes)
         hub.handshake(bus.start_timeout_s)
         return hub
-
-
-def _socket_folder() -> str:
-    """A folder that only this user may enter, with a path short enough for a socket's."""
-    folder = tempfile.mkdtemp(prefix="admf-")
-    if len(folder) > _SOCKET_PATH_BYTES - len("/out"):
-        Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix="admf-", dir="/tmp")
-    return folder
 
 
 def _stop_processes(hub: Hub, group: ProcessGroup, timeout_s: float) -> None:
