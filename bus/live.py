@@ -39,6 +39,8 @@ from schemas.registry import TYPE_IDS
 
 LAGGING: Final = 10_000
 """Records that a host may be behind before the log says so."""
+OFF_CLOCK_S: Final = 60.0
+"""Seconds between a message of the market and the hub's clock after which the diagnostics say so."""
 _WATCH_S: Final = 0.2
 _SETTLE_S: Final = 0.05
 _TIMER_REQUEST_IDS: Final = frozenset(TYPE_IDS[message_type] for message_type in TIMER_REQUESTS)
@@ -76,6 +78,7 @@ class LiveBus:
         """What the components of this thread have answered; it goes before what has come from elsewhere."""
         self._watched = 0.0
         self._lagging: set[int] = set()
+        self._off_clock: set[int] = set()
 
     def start(self) -> None:
         """Begin to take what the hosts emit."""
@@ -165,6 +168,8 @@ class LiveBus:
                     self._fire(ts)
                     self._settle_inline()
                 self._clock.follow(ts)
+                if output.source not in self._off_clock:
+                    self._compare_clocks(output.source, ts)
             batch.append(output)
         self._commit(batch)
 
@@ -178,6 +183,20 @@ class LiveBus:
     def _only_data_tell(self, ts: int) -> bool:
         """Whether a timer is set for a time before `ts`, and only data of that time will say that it has passed."""
         return self.timers.next_ts < ts and self._clock.seconds_until(self.timers.next_ts) == math.inf
+
+    def _compare_clocks(self, source: int, ts: int) -> None:
+        """Say once of a source when its time is not ours: a simulated broker would never let our orders meet its
+        data."""
+        off_s = (self.hub_time() - ts) / 1e9
+        if abs(off_s) > OFF_CLOCK_S:
+            self._off_clock.add(source)
+            logger.warning(
+                "the data of %s are %.0f s %s the hub's clock: simulated orders and their data will miss each other; "
+                "let the data say what time it is, with live_trading.clock: data",
+                self._name(source),
+                abs(off_s),
+                "behind" if off_s > 0 else "before",
+            )
 
     def _fire(self, before: int, at_most: int | None = None) -> bool:
         """Let timers fire that are set for a time before this one; whether there were any."""

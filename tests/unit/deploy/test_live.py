@@ -22,10 +22,13 @@ from bus.runtime.clock import RecordingClock, WallClock
 from bus.runtime.context import ExecutionContext
 from bus.runtime.settings import LiveSettings
 from deploy.container import RunFailed, create_container
-from deploy.launcher import launch
+from deploy.launcher import RunResult, launch
 from deploy.live import Ending, Status, Watch
 from deploy.live_hosting import clock_of
 from deploy.plan import Placement, make_plan
+from deploy.replay.capture import open_capture
+from deploy.replay.planning import plan_replay
+from deploy.replay.reexecution import ReplayResult, reexecute
 from deploy.stopping import StopRequest
 from deploy.topology import read_yaml
 from tests.support.feeds import a_server
@@ -109,27 +112,67 @@ def test_positions_stay_open_unless_told_otherwise(tmp_path, data):
         make_plan(config, ["live_trading.close_at_end=next_open"])
 
 
-@pytest.mark.parametrize("placement", [Placement.LOCAL, Placement.THREADS])
-def test_the_captured_log_of_a_paper_run_replays_to_the_same_digest(tmp_path, data, placement):
-    result = run(paper(tmp_path, data), placement=placement)
-    done = admf("replay", result.run_dir, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert result.digest in done.stdout
-    assert "byte for byte" in done.stdout
+def replayed(result: RunResult) -> ReplayResult:
+    capture = open_capture(Path(result.run_dir))
+    return reexecute(capture, plan_replay(capture), lambda: None)
+
+
+def assert_replays(result: RunResult) -> None:
+    """Every output of every component but the edges, executed again, is what the log holds, and so is the digest."""
+    again = replayed(result)
+    assert again.divergence is None
+    assert again.digest == result.digest
+    assert again.compared > 30
+
+
+STRATEGIES = [
+    {"class": "MovingAverageCrossover", "isolation": "isolated"},
+    {"class": "MovingAverageCrossover", "isolation": "thread_isolated"},
+    {"class": "tests.support.served.ByKey", "thread_model": "MULTI_THREADED", "isolation": "isolated"},
+    {"class": "tests.support.served.Crossover", "thread_model": "ASYNC_SINGLE", "isolation": "shared"},
+    {"class": "tests.support.served.Crossover", "thread_model": "ASYNC_MULTI"},
+]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: "-".join(map(str, s.values())))
+def test_the_captured_log_of_a_paper_run_replays_to_the_same_digest_in_every_thread_model(tmp_path, data, strategy):
+    windows = {} if "ByKey" in strategy["class"] else {"fast": 2, "slow": 5}
+    components = {
+        "data_handler": {"class": "LiveMarketDataHandler", "path": str(data), "speed": 0},
+        "strategy": {**strategy, **windows},
+    }
+    config = paper(tmp_path, data, components=components)
+    result = run(config, "execution.thread_model=ASYNC_MULTI", "live_trading.end_date=2022-03-15")
+    assert result.status == "completed", result.error
+    assert_replays(result)
+
+
+def test_a_run_that_is_played_faster_than_it_can_follow_replays_to_the_same_digest(tmp_path, data):
+    result = run(paper(tmp_path, data), "components.data_handler.speed=100000000", placement=Placement.THREADS)
+    assert result.status == "completed", result.error
+    assert_replays(result)
 
 
 @pytest.mark.processes
 def test_a_live_run_over_processes_completes_and_replays_to_the_same_digest(tmp_path, data):
-    settings = ["live_trading.end_date=2022-03-15", "components.broker.isolation=process_isolated"]
+    settings = ["live_trading.end_date=2022-03-15", "components.data_handler.speed=10000000"]
+    settings += ["components.data_handler.isolation=process_isolated"]
     settings += ["components.order_manager={class: OrderManager, isolation: process_isolated}"]
-    settings += ["components.broker.class=LiveBrokerHandler"]
+    settings += ["components.broker={class: LiveBrokerHandler, isolation: process_isolated}"]
     result = run(paper(tmp_path, data, mode="LIVE_TRADING"), *settings)
     assert result.status == "completed", result.error
-    assert result.counts["Fill"] > 5
-    assert len(result.processes) == 3
-    done = admf("replay", result.run_dir, folder=tmp_path)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert result.digest in done.stdout
+    assert result.counts["Order"] > 5
+    assert len(result.processes) == 4
+    assert_replays(result)
+
+
+@pytest.mark.processes
+def test_a_source_that_fails_in_a_process_of_its_own_ends_the_run_and_is_named(tmp_path, data):
+    source = {"class": "tests.support.live.Hasty", "fail_at": 20, "isolation": "process_isolated"}
+    components = {"data_handler": source, "strategy": {"class": "tests.support.parts.EveryNth"}}
+    result = run(paper(tmp_path, data, components=components, live_trading={}))
+    assert result.status == "failed"
+    assert result.error.startswith("component 'data_handler' failed: ValueError: the file ends here")
 
 
 def test_a_live_run_says_plainly_that_no_real_orders_are_sent(tmp_path, data, caplog):
@@ -244,8 +287,7 @@ def test_a_run_ends_after_its_duration_or_at_its_time(tmp_path, data):
 def test_a_feed_over_tcp_trades(tmp_path, data):
     with a_server() as server:
         settings = f"components.data_handler={{class: LiveMarketDataHandler, feed: '{server.address}'}}"
-        plan = make_plan(paper(tmp_path, data), [settings, "components.strategy.fast=1", "components.strategy.slow=3"])
-        assert isinstance(clock_of(plan), WallClock)
+        plan = make_plan(paper(tmp_path, data), [settings, "live_trading.clock=data"])
         stop, seen = StopRequest(), []
 
         def status(now: Status) -> None:
@@ -266,7 +308,8 @@ def test_a_feed_over_tcp_trades(tmp_path, data):
         server_thread.join()
     assert (result.status, result.ended_by) == ("completed", "the test"), result.error
     assert result.counts["Bar"] == 40
-    assert result.counts["Signal"] > 3
+    assert result.counts["Order"] > 3
+    assert_replays(result)
     assert seen[-1].lag >= 0
     assert result.counts["EdgeReport"] >= 1
 
