@@ -76,13 +76,13 @@ class EdgeRunner(Runner):
             self._direct(message)
         super().handle(seq, ts, type_id, message)
 
-    def stop(self) -> None:
-        """End the streams, then stop the components."""
+    def wind_up(self) -> None:
+        """End the streams, and what goes on beside the handlers."""
         for player in self._players.values():
             player.end()
         for player in self._players.values():
             player.join(_JOIN_S)
-        super().stop()
+        super().wind_up()
 
     def _direct(self, message: StartStream | StopStream) -> None:
         player = self._players.get(message.source)

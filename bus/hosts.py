@@ -7,12 +7,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from bus.errors import ComponentError
 from bus.runtime.component import Source
-from bus.runtime.means import POLL_S, result_of, silent
+from bus.runtime.means import POLL_S, result_of, silent, submit
 from bus.runtime.runner import Output, Runner, stream_of
 from bus.wave import Sequenced
 from schemas import Message
@@ -114,10 +114,7 @@ class PoolLink(HostLink):
     def deliver(self, wave: Sequence[Sequenced]) -> None:
         """Hand the wave to the pool, unless nobody here takes any of it."""
         if any(item.type_id in self.runner.takes for item in wave):
-            try:
-                self._future = self.pool.submit(serve, self.runner, wave)
-            except BrokenExecutor as error:
-                raise ComponentError(self.runner.names, f"its thread pool is broken: {error}") from error
+            self._future = submit(self.pool, self.runner.names, serve, self.runner, wave)
 
     def collect(self) -> list[Output]:
         """Wait until the wave is served.

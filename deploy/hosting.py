@@ -9,17 +9,17 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from bus.edges import STREAM_TYPE_IDS
 from bus.hosts import LanesLink, MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.roster import EndpointSpec
 from bus.runtime.affinity import thread_affinity
-from bus.runtime.component import STOP_ORDER, Source
+from bus.runtime.component import Source
 from bus.runtime.means import Means, SlowHandler
 from bus.runtime.modes import Isolation, ThreadModel
-from bus.runtime.runner import Runner, emitted_types
+from bus.runtime.runner import Runner, emitted_types, stop_all
 from bus.wave import Link
 from bus.wave_hub import WaveHub
 from deploy.host_settings import HostSettings, executor_of
@@ -30,6 +30,13 @@ from deploy.sockets import socket_folder
 from schemas.registry import TYPE_IDS
 
 _LOG = logging.getLogger("admf")
+
+
+class Thread(Protocol):
+    """A link with a thread of its own."""
+
+    def stop(self) -> None:
+        """End the thread."""
 
 
 @dataclass
@@ -47,6 +54,8 @@ class Hosting:
     stack: contextlib.ExitStack
     processes: list[dict[str, Any]] = field(default_factory=list)
     """Every process of the run as the run's manifest tells it: pid, components, role."""
+    slow_handlers: list[dict[str, Any]] = field(default_factory=list)
+    """Handlers that held their event loop too long; those in processes are known when these have ended."""
     break_in: Callable[[int, Callable[[], BaseException | None]], None] = lambda _thread, _error: None
 
     def __post_init__(self) -> None:
@@ -56,7 +65,9 @@ class Hosting:
         self._pools = host_settings(self.plan).pools()
         self._group = ProcessGroup(self.folder.processes, host_settings(self.plan))
         self._hub: Hub | None = None
-        self._slow: list[dict[str, Any]] = []
+        self.runners: list[Runner] = []
+        """Every runner of this process, from before its components are initialized."""
+        self.threads: list[Thread] = []
         self.stack.callback(self._pools.shutdown, wait=False, cancel_futures=True)
 
     @property
@@ -66,11 +77,6 @@ class Hosting:
             entry.isolation is Isolation.SHARED and entry.service.is_one_thread(entry.component)
             for entry in self.plan.entries
         )
-
-    @property
-    def slow_handlers(self) -> list[dict[str, Any]]:
-        """Handlers that held their event loop too long, here and in the processes."""
-        return [*self._slow, *self._group.slow_handlers()]
 
     def means(self) -> Means:
         """What a host of this process has for its components."""
@@ -100,6 +106,7 @@ class Hosting:
         """
         hub = self.open_hub()
         links: list[Link] = [] if hub is None else [WaveHub(hub)]
+        self.stack.callback(self.stop_here)
         for host in self.hosts_here():
             link = self._open(host)
             links.insert(0 if isinstance(link, MainThreadLink) else len(links), link)
@@ -107,12 +114,11 @@ class Hosting:
         return links
 
     def hosts_here(self) -> list[list[Entry]]:
-        """The components of each host in this process, in the order of starting, which is that of stopping
-        backwards."""
+        """The components of each host in this process."""
         own = (Isolation.ISOLATED, Isolation.THREAD_ISOLATED)
         hosts = [[entry] for entry in self.plan.entries if entry.isolation in own]
         shared = self.plan.at(Isolation.SHARED)
-        return sorted([shared, *hosts] if shared else hosts, key=_stops_first, reverse=True)
+        return [shared, *hosts] if shared else hosts
 
     def pooled(self, entry: Entry, runner: Runner) -> Link:
         """The link to a component that is served on a pool."""
@@ -124,13 +130,13 @@ class Hosting:
     def _open(self, entries: list[Entry]) -> Link:
         bus, entry = self.plan.topology.bus, entries[0]
         runner = Runner([one.member for one in entries], self.plan.context, self.means())
-        self.stack.callback(runner.stop)
+        self.runners.append(runner)
         runner.initialize()
         if entry.isolation is Isolation.SHARED:
             return MainThreadLink(runner)
         if entry.isolation is Isolation.THREAD_ISOLATED:
             thread = ThreadLink(runner, bus.timeout_s, self.look)
-            self.stack.callback(thread.stop)
+            self.threads.append(thread)
             with thread_affinity(f"component {entry.name}", entry.affinity):
                 thread.start()
             return thread
@@ -142,8 +148,20 @@ class Hosting:
             self._hub.stop(sources_only=True)
             self._group.await_sources(self.plan.topology.bus.stop_timeout_s)
 
+    def stop_here(self) -> None:
+        """End the streams, loops and threads of this process, then stop its components, whichever host they were in."""
+        for runner in self.runners:
+            runner.wind_up()
+        for thread in self.threads:
+            thread.stop()
+        stop_all([member for runner in self.runners for member in runner.members])
+
+    def _collect_slow_handlers(self) -> None:
+        for told in self._group.slow_handlers():
+            self._on_slow(SlowHandler(**told))
+
     def _on_slow(self, slow: SlowHandler) -> None:
-        self._slow.append(dataclasses.asdict(slow))
+        self.slow_handlers.append(dataclasses.asdict(slow))
         _LOG.warning("%s", slow)
 
     def open_hub(self, epoch: int = 0) -> Hub | None:
@@ -164,6 +182,7 @@ class Hosting:
         specs = [_endpoint(entry, self.plan.is_live) for entry in remote]
         hub = self._hub = Hub(specs, address, self.look, bus.timeout_s, epoch=epoch)
         self.stack.callback(hub.close)
+        self.stack.callback(self._collect_slow_handlers)
         self.stack.callback(_stop_processes, hub, group, bus.stop_timeout_s)
         addresses = hub.bind()
         for entry, spec in zip(remote, specs, strict=True):
@@ -177,11 +196,6 @@ class Hosting:
 def _stop_processes(hub: Hub, group: ProcessGroup, timeout_s: float) -> None:
     hub.stop()
     group.stop(timeout_s)
-
-
-def _stops_first(host: list[Entry]) -> int:
-    """The place in the order of stopping of the first component of a host."""
-    return min(STOP_ORDER.index(entry.component.component_type) for entry in host)
 
 
 def host_settings(plan: Plan) -> HostSettings:

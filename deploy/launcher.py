@@ -175,7 +175,6 @@ class _Run:
                 if result.status == COMPLETED:
                     _record_failure(error, bus, result)
             _close_log(log, result)
-        result.slow_handlers = [] if self._hosting is None else self._hosting.slow_handlers
         result.elapsed_s, result.cpu_s = time.perf_counter() - started, time.process_time() - ready_cpu_s
         return result
 
@@ -207,7 +206,9 @@ class _Run:
 
     def _open(self, stack: contextlib.ExitStack, log: Log | None, result: RunResult) -> AnyBus:
         plan = self.plan
-        hosting = self._hosting = Hosting(plan, self.folder, self._check, stack, result.processes, self.stop.break_in)
+        hosting = self._hosting = Hosting(
+            plan, self.folder, self._check, stack, result.processes, result.slow_handlers, self.stop.break_in
+        )
         if plan.is_live:
             return open_live(hosting, log)
         if hosting.is_local:

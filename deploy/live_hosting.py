@@ -33,10 +33,11 @@ def open_live(hosting: Hosting, log: Log | None) -> LiveBus:
     hub = hosting.open_hub(EPOCH)
     links: list[LiveLink] = [] if hub is None else [LiveHub(hub, log.folder if isinstance(log, LogWriter) else None)]
     inline: EdgeRunner | None = None
+    hosting.stack.callback(hosting.stop_here)
     for host in hosting.hosts_here():
         runner = EdgeRunner([entry.member for entry in host], plan.context, hosting.means())
         runner.connect(inbox.put, inbox.fail, inbox.turns)
-        hosting.stack.callback(runner.stop)
+        hosting.runners.append(runner)
         runner.initialize()
         if host[0].isolation is Isolation.SHARED:
             inline = runner
@@ -54,7 +55,7 @@ def _host(hosting: Hosting, entry: Entry, runner: EdgeRunner, inbox: Inbox) -> L
     host: Host = MainThreadLink(runner) if own_thread else hosting.pooled(entry, runner)
     timeout_s = hosting.plan.topology.bus.timeout_s
     link = LiveHost(entry.name, host, lambda: runner.takes, inbox, timeout_s, entry.affinity if own_thread else ())
-    hosting.stack.callback(link.stop)
+    hosting.threads.append(link)
     return link
 
 

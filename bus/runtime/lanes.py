@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler
-from bus.runtime.means import Means, result_of
+from bus.runtime.means import Means, result_of, submit
 from bus.runtime.modes import ThreadModel
 from bus.runtime.runner import LazyLoop, Output, failure, nothing_to_answer, refuse_to_publish
 from bus.runtime.service import Service, guarded, is_async, key_field, key_function
@@ -160,7 +160,7 @@ class Lanes:
         means, component = self._means, self.component
         if stretch.model is ThreadModel.MULTI_THREADED:
             pool = means.executor(component.component_type)
-            futures = [pool.submit(self._serve, items) for items in stretch.lanes.values()]
+            futures = [submit(pool, component.name, self._serve, items) for items in stretch.lanes.values()]
             return [partial(result_of, future, component.name, means.timeout_s, means.check) for future in futures]
         (items,) = stretch.lanes.values()
         if stretch.model is ThreadModel.SINGLE_THREADED:

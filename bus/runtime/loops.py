@@ -130,12 +130,15 @@ class HandlerLoop:
             timer = self._loop.call_later(self._means.timeout_s, self._time_out, task)
             try:
                 self._loop.run_until_complete(task)
-            except (asyncio.CancelledError, RuntimeError):
-                # It was cancelled, or the loop was stopped; an error of its own comes with its result.
+            except (Exception, asyncio.CancelledError):
+                # The loop was stopped, or it is an error of the task, which comes again with its result.
                 if task not in self._late and not task.done():
                     raise ComponentError(component, "its event loop was stopped before the handler was done") from None
             finally:
                 timer.cancel()
+                if self._closed.is_set():
+                    # It was given up while a handler held it.
+                    self.close()
         return self._result(component, task)
 
     def _result(self, component: str, task: asyncio.Task[Any]) -> Any:
@@ -151,6 +154,8 @@ class HandlerLoop:
         return result
 
     def _time_out(self, task: asyncio.Task[Any]) -> None:
+        if task.done():
+            return
         self._late.add(task)
         task.cancel()
         self._loop.call_later(_GRACE_S, self._give_up, task)
@@ -191,7 +196,7 @@ class LoopThread(HandlerLoop):
 
     def __init__(self, name: str, means: Means, affinity: tuple[int, ...] = ()) -> None:
         super().__init__(name, means)
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"loop of {name}", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=f"loop of {name}", daemon=True)
         with thread_affinity(f"component {name}", affinity):
             self._thread.start()
 
@@ -210,6 +215,11 @@ class LoopThread(HandlerLoop):
             asyncio.run_coroutine_threadsafe(_wind_up(_GRACE_S), self._loop).add_done_callback(self._stop)
             self._thread.join(2 * _GRACE_S)
         super().close()
+
+    def _serve(self) -> None:
+        self._loop.run_forever()
+        if self._closed.is_set():
+            self._loop.close()
 
     def _stop(self, _: Future[None]) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

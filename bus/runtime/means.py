@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,16 +56,30 @@ class Means:
         return self.pool(component_type)
 
 
+def submit(pool: Executor, names: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Hand work of some components to a pool.
+
+    Raises:
+        ComponentError: the pool is broken: its workers could not start.
+    """
+    try:
+        return pool.submit(function, *arguments)
+    except BrokenExecutor as error:
+        raise ComponentError(names, f"its thread pool is broken: {error}") from error
+
+
 def result_of(future: Future[Any], names: str, timeout_s: float, check: Callable[[], None]) -> Any:
     """Wait for the end of a handler on a pool.
 
     Raises:
-        ComponentError: it did not come within `timeout_s`.
+        ComponentError: it did not come within `timeout_s`, or the pool is broken.
     """
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             return future.result(POLL_S)
+        except BrokenExecutor as error:
+            raise ComponentError(names, f"its thread pool is broken: {error}") from error
         except TimeoutError:
             # No handler's: those come as ComponentError.
             check()

@@ -287,11 +287,15 @@ class Runner:
             self._refuse_answers_of_all(outputs)
         return outputs
 
-    def stop(self) -> None:
-        """End the event loops, then stop every component in `STOP_ORDER`; all of them, whatever one raises."""
+    def wind_up(self) -> None:
+        """End what goes on beside the handlers: event loops."""
         for lanes in self._lanes.values():
             lanes.close()
         self._loop.close()
+
+    def stop(self) -> None:
+        """Wind up, then stop every component in `STOP_ORDER`; all of them, whatever one raises."""
+        self.wind_up()
         stop_all(self.members)
 
     def _begin(self, member: Member) -> dict[type[Message], Handler]:

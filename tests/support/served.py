@@ -6,6 +6,7 @@ import asyncio
 import threading
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from pydantic import Field
 from bus.runtime.component import Component, Parameters, handles, query
 from components.strategy import MovingAverageCrossover
 from schemas import Bar, Fill, RunStarted, Signal
-from tests.support.parts import Bars, EveryNth
+from tests.support.parts import Bars, EveryNth, PlainCoordinator, PlainRisk, Sink
 
 
 class Pause:
@@ -127,7 +128,7 @@ class Troubled(EveryNth):
             case "leaves a task behind":
                 self.task = asyncio.get_running_loop().create_task(asyncio.Event().wait())
             case "speaks too late":
-                self.task = asyncio.get_running_loop().create_task(self._speak_later(bar))
+                asyncio.get_running_loop().create_task(self._speak_later(bar))
 
     async def _speak_later(self, bar: Bar) -> None:
         while self.seen == self.parameters.at:
@@ -157,3 +158,43 @@ class WrongKey(ByKey):
     """Names a field that there is not."""
 
     partition_by: ClassVar = {Bar: "symbl"}
+
+
+class Leaves:
+    """Writes its name into a file when it is stopped."""
+
+    class Parameters(Parameters):
+        notes: Path = Path()
+
+    def stop(self) -> None:
+        with self.parameters.notes.open("a") as notes:
+            notes.write(f"{self.name}\n")
+
+
+class LeavingBars(Leaves, ManyBars):
+    class Parameters(Leaves.Parameters, ManyBars.Parameters):
+        pass
+
+
+class LeavingStrategy(Leaves, EveryNth):
+    class Parameters(Leaves.Parameters, EveryNth.Parameters):
+        pass
+
+
+class LeavingAsyncStrategy(LeavingStrategy):
+    @handles(Bar)
+    async def on_bar(self, bar: Bar) -> None:
+        await Pause()
+        super().on_bar(bar)
+
+
+class LeavingRisk(Leaves, PlainRisk):
+    pass
+
+
+class LeavingSink(Leaves, Sink):
+    pass
+
+
+class LeavingCoordinator(Leaves, PlainCoordinator):
+    pass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,10 +13,15 @@ import pytest
 
 from bus.endpoint import Endpoint, HubGone
 from bus.errors import ComponentError
-from bus.hosts import MainThreadLink, PoolLink, ThreadLink
+from bus.hosts import LanesLink, MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.runtime.component import handles
+from bus.runtime.context import ExecutionContext
+from bus.runtime.means import Means
+from bus.runtime.modes import ThreadModel
+from bus.runtime.pools import ThreadPoolManager
 from bus.runtime.runner import Member, Runner
+from bus.runtime.service import Service
 from bus.runtime.settings import RunContext
 from bus.wave import Sequenced
 from schemas import Bar
@@ -97,6 +104,55 @@ def test_a_source_is_found_where_it_lives_and_nowhere_else(kind):
         assert link.total(4) == 3
         assert link.blocks(1) is None
         assert link.total(1) == 0
+
+
+def end(thread: threading.Thread) -> None:
+    """Let a thread end at its next step, whatever it waits for, as no handler could."""
+    raised = ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+    assert raised == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_ended_by_itself_is_noticed_at_once():
+    link = ThreadLink(a_runner(EveryNth("strategy")), 30.0, lambda: None)
+    link.start()
+    end(link._thread)
+    link.deliver(a_wave())
+    begun = time.monotonic()
+    with pytest.raises(ComponentError, match=r"^component 'strategy' failed: its thread has ended by itself$"):
+        link.collect()
+    assert time.monotonic() - begun < 10
+    link.stop()
+
+
+def test_a_pool_worker_that_has_ended_by_itself_is_noticed_at_once(caplog):
+    with ThreadPoolManager(ExecutionContext("run", "BACKTEST_PARALLEL"), {"compute": 1}) as pools:
+        pool = pools.get_executor("compute")
+        link = PoolLink(a_runner(EveryNth("strategy")), pool, 30.0, pools.check)
+        link.deliver(a_wave())
+        link.collect()
+        (worker,) = pools._workers
+        end(worker)
+        link.deliver(a_wave(2))
+        text = r"^component 'thread pool compute' failed: its worker compute_worker_0 has ended by itself$"
+        with pytest.raises(ComponentError, match=text):
+            link.collect()
+    pools.check()
+
+
+@pytest.mark.parametrize("kind", [PoolLink, LanesLink])
+def test_a_pool_whose_workers_cannot_start_is_reported_as_the_components_failure(kind):
+    def refuse() -> None:
+        raise OSError("no more threads")
+
+    with ThreadPoolExecutor(1, initializer=refuse) as pool:
+        service = Service(ThreadModel.MULTI_THREADED if kind is LanesLink else ThreadModel.SINGLE_THREADED)
+        member = Member(1, EveryNth("strategy"), service)
+        runner = Runner([member], RunContext(), Means(pool=lambda _: pool))
+        runner.initialize()
+        link = LanesLink(runner) if kind is LanesLink else PoolLink(runner, pool, 30.0)
+        with pytest.raises(ComponentError, match="'strategy' failed: its thread pool is broken: A thread initializer"):
+            [link.deliver(a_wave()), link.collect(), link.deliver(a_wave(2))]
 
 
 def test_an_endpoint_whose_launcher_has_died_ends_by_itself():
