@@ -7,7 +7,7 @@ import msgspec
 from components.broker.book import CANCEL, EXPIRE, REPLACE, REQUESTS, Action
 from components.broker.desk import Desk, resize
 from components.broker.working import Working, remainder, tidy
-from schemas import Order, ReportType
+from schemas import Order, OrderType, ReportType, TimeInForce
 
 
 def perform(desk: Desk, action: Action) -> None:
@@ -18,8 +18,13 @@ def perform(desk: Desk, action: Action) -> None:
         cancel(desk, order.order.order_id, action.reason)
     elif action.what == REPLACE and action.amended is not None:
         amend(desk, _without_cut(action.amended, order.oco_cut - action.oco_cut))
-    elif order.alive and order.expire_ts == action.ts:
+    elif order.alive and order.expire_ts == action.ts and not _ends_with_its_auction(order):
         desk.end(order, ReportType.EXPIRED, order.order.time_in_force.value, "its time in force is over")
+
+
+def _ends_with_its_auction(order: Working) -> bool:
+    """Whether it is a DAY order on the close, which may still fill on a tick at the very end of its session."""
+    return order.kind is OrderType.MARKET_ON_CLOSE and order.order.time_in_force is TimeInForce.DAY
 
 
 def _without_cut(amended: Order, cut: float) -> Order:

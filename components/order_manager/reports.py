@@ -96,6 +96,8 @@ def _replace_terms(journal: Journal, record: OrderRecord, report: BrokerReport) 
     code = NoticeCode.OVERFILL if record.remainder(terms.quantity) < 0 else report.code
     if not journal.advance(record, _working_event(record), code, report.reason or f"now {describe(terms)}"):
         record.order = before
+    elif report.code == NoticeCode.OCO and not record.whole_quantity:
+        _cut_asked(record, before.quantity - terms.quantity)
 
 
 def _new_terms(record: OrderRecord, report: BrokerReport) -> Order | None:
@@ -105,6 +107,14 @@ def _new_terms(record: OrderRecord, report: BrokerReport) -> Order | None:
     if report.quantity is None:
         return None if by_itself else terms
     return msgspec.structs.replace(terms, quantity=report.quantity) if 0 < report.quantity < math.inf else None
+
+
+def _cut_asked(record: OrderRecord, cut: float) -> None:
+    """Take off amendments under way what the broker has taken off the order, and will take off them when they arrive.
+
+    Those of a bracket's child know of it: they were sized to what its sibling left, see `Children.lower`.
+    """
+    record.asked = [msgspec.structs.replace(terms, quantity=terms.quantity - cut) for terms in record.asked]
 
 
 def _working_event(record: OrderRecord) -> OrderEvent:

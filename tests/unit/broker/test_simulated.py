@@ -180,3 +180,14 @@ def test_models_that_cost_nothing_are_not_asked_and_all_others_are(costs):
     is_dear = bool(model.get("minimum") or model.get("extra_fees"))
     assert bool(fill.commission) == is_dear == bool(fill.fees)
     assert fill.slippage == (1.0 if "price_impact" in costs.get("slippage", {}) else 0.0)
+
+
+def test_a_day_order_on_the_close_fills_on_a_quote_at_the_very_end_of_its_session():
+    bench = Bench(SimulatedBroker("broker"))
+    quotes = [Quote(T0 + hour * DAY_NS // 24, "AAPL", 99.0, 500.0, 101.0, 300.0) for hour in (10, 11, 24)]
+    bench.publish(quotes[0])
+    on_close = {"order_type": OrderType.MARKET_ON_CLOSE, "time_in_force": TimeInForce.DAY}
+    bench.publish(submit(**on_close), ts=quotes[0].ts)
+    bench.publish(*quotes[1:])
+    assert [(fill.rule, fill.price) for fill in bench.of(Fill)] == [("market_on_close", 101.0)]
+    assert bench.of(BrokerReport) == []

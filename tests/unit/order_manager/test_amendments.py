@@ -51,7 +51,16 @@ def test_what_the_broker_takes_off_an_oco_order_is_not_an_answer_to_an_amendment
     assert terms(desk) == (70.0, 99.0)
     assert desk.life()[-1] == "ROUTED:OCO"
     desk.publish(a_report("REPLACED"))
-    assert terms(desk) == (100.0, 98.0)
+    assert terms(desk) == (70.0, 98.0)
+
+
+def test_what_the_broker_takes_off_an_oco_order_is_off_the_amendments_that_follow_one_under_way():
+    desk = Desk()
+    desk.publish(a_limit_order(), an_amendment(limit_price=98.0), a_report("REPLACED", code="OCO", quantity=70.0))
+    desk.publish(an_amendment(limit_price=97.0))
+    assert desk.sent()[-1] == ("replace", "risk-1", 70.0)
+    desk.publish(a_report("REPLACED", quantity=70.0), a_report("REPLACED", quantity=70.0))
+    assert terms(desk) == (70.0, 97.0)
 
 
 @pytest.mark.parametrize("quantity", [None, 0.0, -1.0, float("nan")])
