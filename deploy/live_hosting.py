@@ -30,8 +30,8 @@ def open_live(hosting: Hosting, log: Log | None) -> LiveBus:
         ProtocolError: a process is not ready in time.
     """
     plan, inbox = hosting.plan, Inbox()
-    hub = hosting.open_hub(EPOCH)
-    links: list[LiveLink] = [] if hub is None else [LiveHub(hub, log.folder if isinstance(log, LogWriter) else None)]
+    hub, folder = hosting.open_hub(EPOCH), log.folder if isinstance(log, LogWriter) else None
+    links: list[LiveLink] = [] if hub is None else [LiveHub(hub, folder)]
     inline: EdgeRunner | None = None
     hosting.stack.callback(hosting.stop_here)
     for host in hosting.hosts_here():
@@ -42,7 +42,9 @@ def open_live(hosting: Hosting, log: Log | None) -> LiveBus:
         if host[0].isolation is Isolation.SHARED:
             inline = runner
         else:
-            links.append(_host(hosting, host[0], runner, inbox))
+            link = _host(hosting, host[0], runner, inbox)
+            link.log = folder
+            links.append(link)
     hosting.stack.callback(hosting.stop_sources)
     bus = LiveBus(plan.wiring, links, log, clock_of(plan), inbox)
     bus.inline, bus.check = inline, hosting.look
