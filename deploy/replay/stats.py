@@ -14,13 +14,14 @@ from deploy.replay.capture import open_capture
 from deploy.replay.causes import Recent
 from schemas import BrokerReport, EdgeReport, OrderStatus, ReportType
 from schemas.codec import DecodeError
-from schemas.enums import OrderState
+from schemas.enums import EdgeEvent, OrderState
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
 
 _NS_PER_S = 1_000_000_000
 _DIGITS = 3
 _DATA_IDS = range(20, 30)
 _REFUSALS = frozenset({ReportType.REJECTED, ReportType.CANCEL_REJECTED, ReportType.REPLACE_REJECTED})
+_EDGE_REFUSALS = frozenset({EdgeEvent.REFUSED, EdgeEvent.FAILED})
 _SPEAKING = frozenset(TYPE_IDS[t] for t in (OrderStatus, BrokerReport, EdgeReport))
 
 
@@ -199,5 +200,5 @@ def _refusal(stats: LogStats, reader: LogReader, record: Record) -> None:
             stats.refusals["transition refused", message.code] += 1
     elif isinstance(message, BrokerReport) and message.report in _REFUSALS:
         stats.refusals[f"broker {message.report}", message.code] += 1
-    elif isinstance(message, EdgeReport):
+    elif isinstance(message, EdgeReport) and message.event in _EDGE_REFUSALS:
         stats.refusals[f"edge {message.event}", message.component] += 1
