@@ -20,6 +20,7 @@ CATALOG: dict[str, str] = {
     "HistoricalDataHandler": "components.data.historical",
     "LiveMarketDataHandler": "components.data.live",
     "MovingAverageCrossover": "components.strategy.moving_average",
+    "ArrayStrategy": "components.strategy.array_strategy",
     "RiskStub": "components.risk.stub",
     "OrderManager": "components.order_manager.order_manager",
     "SimulatedBroker": "components.broker.simulated",

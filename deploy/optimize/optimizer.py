@@ -6,15 +6,17 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
+import math
 import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bus.errors import AdmfError, ConfigError, Divergence
-from deploy.launcher import launch
+from deploy.launcher import RunResult, launch
 from deploy.optimize.constraints import Constraint, parse_constraints, split_by_kind
 from deploy.optimize.extras import need
 from deploy.optimize.market_data import SharedData, first_and_last_ns, share
@@ -158,6 +160,8 @@ def checked_section(plan: Plan, settings: Sequence[str]) -> tuple[OptimizationSe
             "example, and docs/optimization.md explains it"
         )
     constraints, faults = parse_constraints(section.constraints, section.parameters)
+    if section.executor == "compiled":
+        faults += _compiled_faults(plan)
     faults += space_faults(plan, settings, section)
     checks = (lambda: make_sampler(section, 0), lambda: make_pruner(section), lambda: _check_grid(section, constraints))
     for check in checks:
@@ -168,6 +172,13 @@ def checked_section(plan: Plan, settings: Sequence[str]) -> tuple[OptimizationSe
     if faults:
         raise ConfigError(faults)
     return section, constraints
+
+
+def _compiled_faults(plan: Plan) -> list[str]:
+    need("numba", "fast", "executor: compiled")
+    from deploy.optimize.compiled.refusals import refusals
+
+    return [f"{reason} (found for optimization.executor: compiled)" for reason in refusals(plan)]
 
 
 def _check_grid(section: OptimizationSection, constraints: Sequence[Constraint]) -> None:
@@ -256,7 +267,10 @@ def launch_command(task: Task, settings: Sequence[str]) -> str:
 
 
 def _verify(task: Task, result: SearchResult, stop: StopRequest) -> None:
-    """Run the chosen trial as `admf launch` does, without shared data, into the study's folder, and compare digests."""
+    """Run the chosen trial as `admf launch` does, without shared data, into the study's folder, and compare.
+
+    Digests must be equal; a compiled trial has none, and then every result is compared.
+    """
     chosen, last = result.chosen, result.folds[-1]
     if chosen is None:
         return
@@ -278,4 +292,23 @@ def _verify(task: Task, result: SearchResult, stop: StopRequest) -> None:
             f"trial {chosen.number} gave digest {expected}, and run once more {run.digest}: something in the topology "
             f"is not deterministic; see {run.run_dir}"
         )
+    if expected is None and task.section.executor == "compiled" and task.section.seeds_per_trial == 1:
+        _require_same_results(chosen, run)
     result.digest, result.run_dir = run.digest, run.run_dir
+
+
+def _require_same_results(chosen: Trial, run: RunResult) -> None:
+    differing = [key for key, value in run.statistics.items() if not _is_same(chosen.statistics.get(key), value)]
+    if differing:
+        key = differing[0]
+        raise Divergence(
+            f"trial {chosen.number}, compiled, has {key} {chosen.statistics.get(key)}, and {run.statistics[key]} in "
+            f"the event-driven run {run.run_dir}; differing: {', '.join(differing)}"
+        )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two results are equal, but for the last bits of a sum."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(one == other)

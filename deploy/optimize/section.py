@@ -149,7 +149,7 @@ class OptimizationSection(StrictModel):
     batch_size: int = Field(default=8, ge=1)
     seed: int = Field(default=0, ge=0)
     seeds_per_trial: int = Field(default=1, ge=1)
-    executor: Literal["local", "dask", "inline"] = "local"
+    executor: Literal["local", "dask", "inline", "compiled"] = "local"
     workers: int | None = Field(default=None, ge=1)
     address: str | None = None
     trial_timeout_s: float | None = Field(default=None, gt=0)
@@ -167,6 +167,8 @@ class OptimizationSection(StrictModel):
             raise ValueError("sampler: cmaes works with one objective only; for several take nsga2 or tpe")
         if (self.executor == "dask") != (self.address is not None):
             raise ValueError("address: goes with `executor: dask`, and only with it (such as tcp://10.0.0.5:8786)")
+        if self.keep_runs and self.executor == "compiled":
+            raise ValueError("keep_runs: compiled runs leave no folders; leave it out, or take another executor")
         if self.trial_timeout_s is not None and self.executor != "local":
             raise ValueError("trial_timeout_s: goes with `executor: local` only, which can end a worker at any time")
         return self

@@ -1,11 +1,11 @@
-"""Where jobs run: local processes, a Dask cluster, or this process. A killed worker costs time, not results."""
+"""Where jobs run: local processes, a Dask cluster, or this process, compiled or not."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 from bus.errors import AdmfError, ConfigError
@@ -38,16 +38,24 @@ class Workers(Protocol):
 
 
 class FutureWorkers:
-    """Jobs on an executor of `concurrent.futures` that looks after its own workers, as Dask does.
+    """Jobs on an executor of `concurrent.futures` that looks after its own workers.
 
-    `end` is called at the end, `width` is how many jobs are handed over at a time; `check` is called all the time and
-    raises when the search is to stop.
+    `run` is what runs a job there, `end` is called at the end, `width` is how many jobs are handed over at a time;
+    `check` is called all the time and raises when the search is to stop.
     """
 
     replaced = 0
 
-    def __init__(self, executor: Executor, end: Callable[[], None], width: int, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        end: Callable[[], None],
+        width: int,
+        check: Callable[[], None],
+        run: Callable[[Job], Outcome] = run_job,
+    ) -> None:
         self._executor = executor
+        self._run = run
         self._end = end
         self._width = width
         self._check = check
@@ -61,7 +69,7 @@ class FutureWorkers:
             self._check()
             while waiting and len(running) < self._width:
                 place = waiting.popleft()
-                running[self._executor.submit(run_job, jobs[place])] = place
+                running[self._executor.submit(self._run, jobs[place])] = place
             done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
                 place, outcome = running.pop(future), _outcome(future)
@@ -97,7 +105,17 @@ def open_workers(section: OptimizationSection, check: Callable[[], None]) -> Wor
         return FutureWorkers(_Inline(), lambda: None, 1, check)
     if section.executor == "dask":
         return _open_dask(section, check)
-    return LocalWorkers(section.workers or len(os.sched_getaffinity(0)), check, section.trial_timeout_s)
+    width = section.workers or len(os.sched_getaffinity(0))
+    if section.executor == "compiled":
+        return _open_compiled(width, check)
+    return LocalWorkers(width, check, section.trial_timeout_s)
+
+
+def _open_compiled(width: int, check: Callable[[], None]) -> Workers:
+    from deploy.optimize.compiled.sweep import Sweep
+
+    # The loop lets go of the interpreter's lock.
+    return FutureWorkers(ThreadPoolExecutor(width), lambda: None, width, check, Sweep().run)
 
 
 class _Inline(Executor):
