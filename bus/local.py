@@ -69,14 +69,14 @@ class _Route:
         else:
             self._takers.append((handler, None, handler))
 
-    def parted(self) -> tuple[list[Handler], list[Handler]]:
-        """Who must be handed every message at once, and who may be handed many of them later."""
+    def parted(self) -> tuple[list[Handler], list[tuple[Handler, Handler]]]:
+        """Who must be handed every message at once, and who may be handed many of them later, one or a block."""
         message_type = self.message_type
         at_once: list[Handler] = []
-        later: list[Handler] = []
+        later: list[tuple[Handler, Handler]] = []
         for handler, owner, on_block in self._takers:
             if owner is not None and message_type in owner.quiet:
-                later.append(on_block)
+                later.append((handler, on_block))
             else:
                 at_once.append(handler)
         return at_once, later
@@ -197,8 +197,14 @@ class LocalBus:
         self._take_in(source, route, part)
         if raised is not None:
             raise _blame(handler, raised) from raised
-        for on_block in later:
-            _call(on_block, part)
+        for handler, on_block in later:
+            try:
+                if len(part) == 1:
+                    handler(part[0])
+                else:
+                    on_block(part)
+            except BaseException as error:
+                raise _blame(handler, error) from error
         if queue:
             self._settle()
         return start + len(part)
@@ -265,13 +271,6 @@ class LocalBus:
 def _ascending(times: Sequence[int]) -> int:
     """How many of the times after the first are in order."""
     return next(i for i, (before, after) in enumerate(itertools.pairwise(times)) if after < before)
-
-
-def _call(on_block: Handler, run: Sequence[Message]) -> None:
-    try:
-        on_block(run)
-    except BaseException as error:
-        raise _blame(on_block, error) from error
 
 
 def _blame(handler: Handler, error: BaseException) -> BaseException:

@@ -56,19 +56,16 @@ class Ledger:
         trip = position.apply(fill, fees, slippage)
         if trip is not None:
             self.realised_pnl += trip.realised_pnl
-        self._check(position)
-        return trip
-
-    def _check(self, position: Position) -> None:
         if not position.is_sum_of_fills():
             raise LedgerError(
-                f"position {position.symbol}: {position.quantity} is held, but {position.bought} was bought and "
+                f"position {symbol}: {position.quantity} is held, but {position.bought} was bought and "
                 f"{position.sold} sold"
             )
-        if position.quantity == 0:
-            self.open.pop(position.symbol, None)
+        if position.quantity:
+            self.open[symbol] = position
         else:
-            self.open[position.symbol] = position
+            self.open.pop(symbol, None)
+        return trip
 
     def exposure(self, marks: Mapping[str, float]) -> tuple[float, float]:
         """Gross and net market value of what is held, at the prices in `marks`."""
@@ -113,26 +110,22 @@ class Account:
         self._terms: dict[str, tuple[Ledger, float, float]] = {}
         self._booked = RecentIds()
 
-    def apply(self, fill: Fill) -> RoundTrip | None:
-        """Book a fill in the ledger of its instrument's currency. Raises LedgerError as `Ledger.apply` does."""
-        if not self._booked.is_new(fill.fill_id):
-            return None
-        ledger, point_value, rate = self._terms_of(fill.symbol)
-        return ledger.apply(fill, point_value, rate)
+    def apply(self, fill: Fill) -> tuple[Ledger, RoundTrip | None]:
+        """Book a fill in the ledger of its instrument's currency; that ledger, and the round trip if it closed one.
 
-    def ledger_of(self, symbol: str) -> Ledger:
-        """The ledger in which a symbol is kept."""
-        return self._terms_of(symbol)[0]
+        Raises LedgerError as `Ledger.apply` does.
+        """
+        symbol = fill.symbol
+        terms = self._terms.get(symbol)
+        if terms is None:
+            terms = self._terms[symbol] = self._terms_for(self._instrument(symbol))
+        ledger, point_value, rate = terms
+        is_new = self._booked.is_new(fill.fill_id)
+        return ledger, ledger.apply(fill, point_value, rate) if is_new else None
 
     def ledgers(self) -> list[Ledger]:
         """The account's own ledger first, then those of other currencies by name."""
         return [self.main, *(self.others[currency] for currency in sorted(self.others))]
-
-    def _terms_of(self, symbol: str) -> tuple[Ledger, float, float]:
-        terms = self._terms.get(symbol)
-        if terms is None:
-            terms = self._terms[symbol] = self._terms_for(self._instrument(symbol))
-        return terms
 
     def _terms_for(self, instrument: Instrument) -> tuple[Ledger, float, float]:
         rate = self._rates.get(instrument.currency)

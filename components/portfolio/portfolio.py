@@ -76,8 +76,6 @@ class Portfolio(Component):
         """As the handlers, one message after another; many bars at once where that is the same."""
         handler = getattr(self, self._handler_names[type(messages[0])])
         handler(messages[0])
-        if len(messages) == 1:
-            return
         rest = messages[1:]
         if type(messages[0]) is Bar and self._took_bars(cast("Sequence[Bar]", rest)):
             return
@@ -107,9 +105,9 @@ class Portfolio(Component):
             self._move_on(fill.ts)
         account, symbol = self.account, fill.symbol
         self.curve.hold(account.main.cash)
-        self.marks.setdefault(symbol, fill.price)
-        trip = account.apply(fill)
-        ledger = account.ledger_of(symbol)
+        if symbol not in self.marks:
+            self.marks[symbol] = fill.price
+        ledger, trip = account.apply(fill)
         position = ledger.positions[symbol]
         self.emit(
             PositionUpdate(

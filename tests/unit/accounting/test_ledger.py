@@ -142,11 +142,11 @@ def test_a_currency_without_a_rate_is_kept_beside_the_account():
     account.apply(a_fill("2", symbol="AAPL", quantity=1.0, price=50.0))
     marks = {"SAP": 12.0, "AAPL": 50.0}
     assert [(book.currency, book.equity(marks)) for book in account.ledgers()] == [("", 100_000.0), ("EUR", 196.0)]
-    assert account.ledger_of("SAP").currency == "EUR"
+    assert account.apply(a_fill("3", symbol="SAP", quantity=1.0))[0].currency == "EUR"
 
 
 def test_a_fill_is_booked_once():
     account = Account(100_000.0, "USD", INSTRUMENTS.__getitem__)
     account.apply(a_fill("1"))
-    assert account.apply(a_fill("1")) is None
+    assert account.apply(a_fill("1")) == (account.main, None)
     assert account.main.positions["AAPL"].quantity == 100.0
