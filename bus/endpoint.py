@@ -8,7 +8,8 @@ what its components emit, keeps it until the hub says that it is in the log, and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +19,13 @@ from bus import protocol as p
 from bus.errors import AdmfError, ComponentError, ProtocolError
 from bus.hosts import source_blocks, source_total
 from bus.inbound import Inbound
-from bus.inbox import Inbox
 from bus.outbound import Outbound
+from bus.publisher import Publisher
 from bus.record import Record, decode_records
 from bus.runtime.runner import Output, Runner
 from bus.waker import Waker
 from schemas import Message
 from schemas.codec import decode
-
-REPORT_EVERY = 512
-"""Waves after which an endpoint that publishes nothing says how far it is; bounds what the hub keeps for it."""
 
 
 class HubGone(AdmfError):
@@ -50,16 +48,14 @@ class Endpoint:
 
     _index: int = -1
     _inbound: Inbound = field(default_factory=Inbound)
-    _outbound: Outbound | None = None
-    """What we publish in the live discipline; None where components only answer."""
-    inbox: Inbox = field(default_factory=Inbox)
-    """To which edges among our components bring what they learn from outside; in the live discipline only."""
     _waker: Waker = field(default_factory=Waker)
     _fetching: bool = False
-    _reported: int = 0
-    """The last wave of which the hub knows that we have served it."""
-    _streams: dict[int, Iterator[list[Message]]] = field(default_factory=dict)
-    _next: dict[int, list[Message] | None] = field(default_factory=dict)
+    _streams: dict[int, BlockReader] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.publisher = Publisher(self._say)
+        """What edges among our components publish goes here, from any thread; in the live discipline only."""
+        self.publisher.inbox.wake = self._waker.wake
 
     def run(self) -> None:
         """Connect, join the run, initialize the components, serve.
@@ -68,7 +64,7 @@ class Endpoint:
             ComponentError: a component raised; the hub has been told.
             HubGone: the launcher died.
         """
-        self.inbox.wake = self._waker.wake
+        self.publisher.thread = threading.get_ident()
         context = zmq.Context()
         self._dealer, self._sub = context.socket(zmq.DEALER), context.socket(zmq.SUB)
         for socket in (self._dealer, self._sub):
@@ -86,6 +82,7 @@ class Endpoint:
             self._say(p.pack_fields(p.FAILED, error.component, error.error, error.traceback, error.exit_code))
             raise
         finally:
+            self.publisher.close()
             self._sub.close(0)
             self._dealer.close(2000)
             self._waker.close()
@@ -95,27 +92,35 @@ class Endpoint:
         self._dealer.send(frame)
 
     def _serve(self) -> None:
-        dealer, sub, parent = self._dealer, self._sub, self.parent
+        dealer, sub = self._dealer, self._sub
         watched: list[tuple[Any, int]] = [(sub, zmq.POLLIN), (dealer, zmq.POLLIN), (self._waker.fd, zmq.POLLIN)]
-        if parent >= 0:
-            watched.append((parent, zmq.POLLIN))
+        if self.parent >= 0:
+            watched.append((self.parent, zmq.POLLIN))
         while True:
-            ready: list[Any] = [which for which, _ in zmq.zmq_poll(watched, -1)]
-            if parent in ready:
-                raise HubGone("the launcher has ended without stopping this process")
-            if sub in ready:
-                self._on_published(sub.recv())
-            elif dealer in ready and not self._on_direct(dealer.recv()):
-                return
-            if self._waker.fd in ready:
-                self._publish_offered()
+            ready: list[tuple[Any, int]] = zmq.zmq_poll(watched, -1)
+            for which, _ in ready:
+                if which is sub:
+                    self._on_published(sub.recv())
+                elif which is dealer:
+                    # Not before the fan-out is empty: to stop is the last thing to do.
+                    if ready[0][0] is dealer and not self._on_direct(dealer.recv()):
+                        return
+                elif which == self._waker.fd:
+                    self._waker.clear()
+                    self.publisher.publish_offered(self._inbound.wave)
+                else:
+                    raise HubGone("the launcher has ended without stopping this process")
 
     def _on_published(self, data: bytes) -> None:
         """Serve one frame of the fan-out."""
         if data[0] == p.CONTROL_LANE:
             self._on_control(data[1:])
+            return
+        frame = p.unpack_wave(data)
+        if self._inbound.take(frame):
+            self._answer(frame, self._serve_records(frame.records))
         else:
-            self._inbound.published(p.unpack_wave(data))
+            self._inbound.published(frame)
             self._advance()
 
     def _on_direct(self, data: bytes) -> bool:
@@ -136,7 +141,7 @@ class Endpoint:
             self._on_welcome(*p.unpack_fields(data, 3))
         elif kind == p.KICK:
             raise ProtocolError(f"the hub refused this process: {p.unpack_fields(data, 1)[0]}")
-        elif self._outbound is None or not self._on_answer(self._outbound, kind, data):
+        elif not self.publisher.on_answer(kind, data, self._inbound.wave):
             raise ProtocolError(f"the hub sent a frame of unknown kind {kind!r}")
         return True
 
@@ -144,29 +149,17 @@ class Endpoint:
         self._index = index
         self._inbound.join(lanes)
         if epoch:
-            self._outbound = Outbound(epoch)
+            self.publisher.outbound = Outbound(epoch)
         # The control lane last: subscriptions take effect in order, so a ping proves that all of them have.
         for lane in (*lanes, p.CONTROL_LANE):
             self._sub.subscribe(bytes([lane]))
-
-    def _on_answer(self, outbound: Outbound, kind: bytes, data: bytes) -> bool:
-        """What the hub says of our publishes; False when it is something else."""
-        if kind == p.ACCEPTED:
-            for source, source_seq in p.unpack_fields(data, 1)[0]:
-                outbound.accepted(source, source_seq)
-        elif kind == p.EXPECTED:
-            source, expected = p.unpack_fields(data, 2)
-            for frame in outbound.again(self._inbound.wave, source, expected):
-                self._say(frame)
-        else:
-            return False
-        return True
+        self.publisher.publish_offered(0)
 
     def _on_catch_up(self, seq: int, heads: tuple[int, ...], records: bytes) -> None:
         outputs = self._serve_records(records)
         self._inbound.caught_up(seq, heads)
-        if self._outbound is not None:
-            self._publish(self._outbound, outputs)
+        if self.publisher.outbound is not None:
+            self.publisher.publish(self.publisher.outbound, self._inbound.wave, outputs)
 
     def _on_control(self, data: bytes) -> None:
         kind = data[:1]
@@ -177,33 +170,36 @@ class Endpoint:
         served = self._inbound.control(wave, heads)
         if not served:
             self._advance()
-        if self._outbound is not None:
-            self._report(self._outbound)
+        if self.publisher.outbound is not None:
+            self.publisher.report(self.publisher.outbound, self._inbound.wave)
         elif served and kind == p.SYNC:
             self._say(p.pack_wave_only(p.SYNCED, wave))
 
     def _advance(self) -> None:
         """Serve what is next, and fetch what is missing for more."""
         for parts in self._inbound.waves():
-            records = [part.records for part in parts]
-            outputs = self._serve_records(*records)
-            if self._outbound is not None:
-                self._publish(self._outbound, outputs)
-            elif parts[0].owing >> self._index & 1:
-                self._say(p.pack_done(parts[0].wave, self.runner.quiet(), outputs))
-            elif outputs:
-                names = ", ".join(member.component.name for member in self.runner.members)
-                raise ComponentError(names, "published in answer to a type that it had declared quiet")
+            self._answer(parts[0], self._serve_records(*(part.records for part in parts)))
         if not self._fetching:
             missing = self._inbound.missing()
             if missing:
                 self._fetching = True
                 self._say(p.pack_fields(p.FETCH, self._inbound.seq, missing))
 
+    def _answer(self, frame: p.WaveFrame, outputs: list[Output]) -> None:
+        """Say what came of a wave, of which this is a frame."""
+        outbound = self.publisher.outbound
+        if outbound is not None:
+            self.publisher.publish(outbound, frame.wave, outputs)
+        elif frame.owing >> self._index & 1:
+            self._say(p.pack_done(frame.wave, self.runner.quiet(), outputs))
+        elif outputs:
+            names = ", ".join(member.component.name for member in self.runner.members)
+            raise ComponentError(names, "published in answer to a type that it had declared quiet")
+
     def _serve_records(self, *parts: bytes) -> list[Output]:
-        records = [record for part in parts for record in decode_records(part)]
+        records: Iterable[Record] = decode_records(parts[0])
         if len(parts) > 1:
-            records.sort(key=_seq)
+            records = sorted((record for part in parts for record in decode_records(part)), key=_seq)
         inbound, runner, takes = self._inbound, self.runner, self.runner.takes
         for record in records:
             # After a part was served from the log, a wave may come that holds some of it again.
@@ -213,34 +209,27 @@ class Endpoint:
                     runner.handle(record.seq, record.ts, record.type_id, decode(record.type_id, record.payload))
         return runner.take_outputs()
 
-    def _publish(self, outbound: Outbound, outputs: list[Output]) -> None:
-        wave = self._inbound.wave
-        if outputs:
-            self._reported = wave
-            self._say(outbound.publish(wave, outputs))
-        elif wave - self._reported >= REPORT_EVERY:
-            self._report(outbound)
-
-    def _publish_offered(self) -> None:
-        self._waker.clear()
-        while self._outbound is not None and (outputs := self.inbox.take(0.0)):
-            self._publish(self._outbound, outputs)
-
-    def _report(self, outbound: Outbound) -> None:
-        self._reported = self._inbound.wave
-        self._say(p.pack_fields(p.PROGRESS, self._reported, list(outbound.published.items())))
-
     def _send_block(self, source: int) -> None:
         if source not in self._streams:
             blocks = source_blocks(self.runner, source)
             if blocks is None:
                 raise ProtocolError(f"the hub asked for source {source}, which does not live here")
-            self._streams[source] = blocks
-            self._next[source] = next(blocks, None)
-        block = self._next[source]
-        self._next[source] = next(self._streams[source], None)
-        total = source_total(self.runner, source)
-        self._say(p.pack_block(source, self._next[source] is None, total, block or ()))
+            self._streams[source] = BlockReader(blocks)
+        last, block = self._streams[source].read()
+        self._say(p.pack_block(source, last, source_total(self.runner, source), block))
+
+
+class BlockReader:
+    """Reads a stream one block ahead, so that it knows which is the last."""
+
+    def __init__(self, blocks: Iterator[list[Message]]) -> None:
+        self._blocks = blocks
+        self._next = next(blocks, None)
+
+    def read(self) -> tuple[bool, list[Message]]:
+        """Whether it is the last block, and the block."""
+        block, self._next = self._next, next(self._blocks, None)
+        return self._next is None, block or []
 
 
 def _seq(record: Record) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -35,7 +35,7 @@ class FanOut:
     takes: Sequence[frozenset[int]]
     lose: Callable[[bytes], bool] | None = None
     """For tests: says of a frame, of whatever lane, that it gets lost."""
-    kept: dict[int, deque[bytes]] = field(default_factory=dict)
+    kept: dict[int, deque[bytes]] = field(default_factory=lambda: defaultdict(deque))
     """By lane, the frames that somebody may still ask for, without a gap up to the newest."""
     kept_bytes: int = 0
     _waves: deque[Published] = field(default_factory=deque)
@@ -73,17 +73,18 @@ class FanOut:
                     parts[lane] = [item.record]
         if not count:
             return False
-        lanes = 0
+        counts, lanes = self._heads, 0
         for lane in parts:
-            self._heads[lane] += 1
+            counts[lane] += 1
             lanes |= 1 << lane
-        heads = tuple(self._heads)
+        heads = tuple(counts)
         number = self.last.wave + 1
         self.last = Published(number, wave[-1].seq, self.last.records + count, heads)
         self._waves.append(self.last)
         for lane in sorted(parts) if len(parts) > 1 else parts:
             frame = self._pack(lane, number, lanes, owing, heads) + b"".join(parts[lane])
-            self._keep(lane, frame)
+            self.kept[lane].append(frame)
+            self.kept_bytes += len(frame)
             self._send(frame)
         return True
 
@@ -126,13 +127,6 @@ class FanOut:
         if place < 0:
             return None
         return self._waves[place - 1].records if place else self.forgotten.records
-
-    def _keep(self, lane: int, frame: bytes) -> None:
-        frames = self.kept.get(lane)
-        if frames is None:
-            frames = self.kept[lane] = deque()
-        frames.append(frame)
-        self.kept_bytes += len(frame)
 
     def _send(self, data: bytes) -> None:
         if self.lose is None or not self.lose(data):

@@ -111,10 +111,17 @@ class Hub:
 
     def serve(self, timeout_ms: int) -> bool:
         """Serve one frame, if one comes in time; whether it was from an endpoint of ours."""
-        if not self.wait(timeout_ms):
-            return False
+        return self.wait(timeout_ms) and self.serve_next()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a frame has come."""
+        return bool(int(self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+    def serve_next(self) -> bool:
+        """Serve the frame that has come; whether it was from an endpoint of ours."""
         router = self._router
-        routing_id, data = router.recv(), b""
+        routing_id, data = router.recv(), router.recv()
         while router.getsockopt(zmq.RCVMORE):
             data += router.recv()
         index = self.roster.index_of(routing_id)

@@ -30,6 +30,21 @@ class Inbound:
         self.lane_seq = dict.fromkeys(lanes, 0)
         self._known = dict.fromkeys(lanes, 0)
 
+    def take(self, frame: p.WaveFrame) -> bool:
+        """Whether a frame of the fan-out is a whole wave and the next: then it counts as served, and serving it is all.
+
+        This is the common case, without what `published`, `waves` and `missing` do for the others.
+        """
+        if self._arrived:
+            return False
+        lane, wave, _, _, heads, _ = frame
+        for ours, served in self.lane_seq.items():
+            if heads[ours] != served + (ours == lane):
+                return False
+        self.lane_seq[lane] += 1
+        self.wave = wave
+        return True
+
     def published(self, frame: p.WaveFrame) -> None:
         """A frame has come on the fan-out."""
         lane_seq, known = self.lane_seq, self._known

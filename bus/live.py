@@ -152,7 +152,7 @@ class LiveBus:
         polled = self._polled
         if polled is None:
             return self._inbox.take(timeout_s)
-        outputs = self._inbox.take(0.0)
+        outputs = [] if self._inbox.is_empty else self._inbox.take(0.0)
         return outputs + polled.poll(0.0 if outputs else min(max(timeout_s, 0.0), 3600.0))
 
     def _enter(self, outputs: list[Output]) -> None:

@@ -142,10 +142,10 @@ class LiveHub:
 
     def _drain(self, wait_ms: int) -> None:
         """Serve all frames that have come; wait for the first."""
-        serve, outputs = self.hub.serve, self._outputs
-        if serve(wait_ms):
-            while len(outputs) < _AT_A_TIME and serve(0):
-                pass
+        hub, outputs = self.hub, self._outputs
+        hub.serve(wait_ms)
+        while hub.has_more and len(outputs) < _AT_A_TIME:
+            hub.serve_next()
 
     def _accept(self, at_least: int) -> None:
         for index, peer in enumerate(self._peers):

@@ -20,13 +20,10 @@ class Outbound:
     epoch: int
     published: dict[int, int] = field(default_factory=dict)
     """By source, the source_seq of its last output."""
+    unaccepted: int = 0
+    """How many outputs are kept."""
     _kept: dict[int, deque[bytes]] = field(default_factory=dict)
     """By source, its outputs that are not accepted, without a gap up to the last."""
-
-    @property
-    def unaccepted(self) -> int:
-        """How many outputs are kept."""
-        return sum(map(len, self._kept.values()))
 
     def publish(self, wave: int, outputs: Iterable[Output]) -> bytes:
         """A PUBLISH frame of new outputs, after `wave` has been served."""
@@ -38,13 +35,16 @@ class Outbound:
             self.published[source] = source_seq
             self._kept.setdefault(source, deque()).append(item)
             items.append(item)
+        self.unaccepted += len(items)
         return p.pack_publish(self.epoch, wave, items)
 
     def accepted(self, source: int, source_seq: int) -> None:
         """Outputs up to `source_seq` are in the log."""
-        kept = self._kept.get(source, ())
-        for _ in range(len(kept) - (self.published.get(source, 0) - source_seq)):
-            kept.popleft()  # type: ignore[union-attr]
+        kept = self._kept.get(source)
+        if kept is not None:
+            for _ in range(len(kept) - (self.published[source] - source_seq)):
+                kept.popleft()
+                self.unaccepted -= 1
 
     def again(self, wave: int, source: int, expected: int) -> Iterator[bytes]:
         """PUBLISH frames with all that is kept of a source from `expected` on.

@@ -96,7 +96,7 @@ def _serve(orders: dict[str, Any], context: RunContext, means: Means) -> None:
         parent=sys.stdin.fileno(),
     )
     if isinstance(runner, EdgeRunner):
-        runner.connect(endpoint.inbox.put, endpoint.inbox.fail)
+        runner.connect(endpoint.publisher.offer, endpoint.publisher.inbox.fail)
     try:
         endpoint.run()
     finally:
