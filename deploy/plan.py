@@ -180,7 +180,7 @@ def plan_of(content: dict[str, Any], path: Path, placement: Placement | None = N
     for one in found:
         faults += serving_faults(one.component, one.section, execution)
     faults += wiring_faults({r.name: r.component for r in found}, context, complete)
-    faults += _follower_faults(topology, found)
+    faults += [*_follower_faults(topology, found), *_capture_faults(topology)]
     if faults:
         raise ConfigError(faults)
     entries = tuple(_entry(index, r, topology, placement) for index, r in enumerate(found, 1))
@@ -321,6 +321,13 @@ def _follower_faults(topology: Topology, found: Sequence[_Resolved]) -> list[str
         for one in found
         if one.section.isolation is Isolation.PROCESS_ISOLATED and _follows_run(one.component, topology)
     ]
+
+
+def _capture_faults(topology: Topology) -> list[str]:
+    capture, mode = topology.bus.capture, topology.execution.mode
+    if mode is not ExecutionMode.LIVE_TRADING or capture == "full":
+        return []
+    return [f"bus.capture: is {capture}; {mode} needs full: an order leaves only after it is in the log"]
 
 
 def _execution(topology: Topology) -> ExecutionContext:

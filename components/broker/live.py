@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 
 from pydantic import Field, field_validator
 
+from bus.errors import AdmfError
 from bus.runtime.component import Handler, handles
 from bus.runtime.policies import CircuitOpen, Policy, PolicySettings
 from bus.runtime.settings import RunContext
@@ -89,6 +90,7 @@ class LiveBrokerHandler(BrokerBase):
         parameters = self.parameters
         self._sent: set[str] = set()
         self._states: dict[str, OrderState] = {}
+        self._states_lock = threading.Lock()  # a venue may speak from a thread of its own
         self._ending = threading.Event()
         self.wait: Callable[[float], object] = self._ending.wait
         self._executor = ThreadPoolExecutor(1, f"{self.name} venue") if self.venue.blocks else None
@@ -111,8 +113,15 @@ class LiveBrokerHandler(BrokerBase):
 
     @handles(RunStarted)
     def on_run_started(self, _message: RunStarted) -> None:
-        """Connect to the venue; say plainly whether orders are real."""
-        self.venue.open(self.context, self._on_said, self.clock)
+        """Connect to the venue; say plainly whether orders are real.
+
+        Raises:
+            AdmfError: the venue cannot be reached.
+        """
+        try:
+            self._policy.call(self._call, self.venue.open, self.context, self._on_said, self.clock)
+        except (NotSent, InDoubt, Declined, CircuitOpen) as error:
+            raise AdmfError(f"the venue {self.venue.name} cannot be reached: {error}") from error
         what = "real orders are sent" if self.venue.is_real else "no real orders are sent"
         self._tell(EdgeEvent.CONNECTED, what)
 
@@ -187,9 +196,10 @@ class LiveBrokerHandler(BrokerBase):
             self._remember(message.order_id, _STATES[message.report])
 
     def _remember(self, order_id: str, state: OrderState) -> None:
-        self._states[order_id] = state
-        if len(self._states) > STATES_KEPT:
-            self._states.pop(next(iter(self._states)), None)
+        with self._states_lock:
+            self._states[order_id] = state
+            if len(self._states) > STATES_KEPT:
+                del self._states[next(iter(self._states))]
 
     def _tell(self, event: EdgeEvent, reason: str) -> None:
         """A record, and a line of diagnostics."""

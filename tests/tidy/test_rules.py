@@ -74,6 +74,11 @@ def test_no_component_knows_a_clock_or_chance_or_its_surroundings(path):
     assert found == []
 
 
+def test_the_time_of_day_enters_the_bus_by_one_door():
+    told = [p for p in SOURCES if "bus" in p.parts and re.search(r"time\.time(_ns)?\(|datetime\.now", p.read_text())]
+    assert [name_of(path) for path in told] == ["bus/runtime/clock.py"]
+
+
 @pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=name_of)
 def test_nothing_is_left_for_later_and_no_test_sleeps(path):
     text = path.read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bus.errors import AdmfError
 from bus.log import LogWriter
 from bus.log_reader import LogReader
 from bus.runtime.policies import Policy
@@ -51,6 +52,8 @@ class FakeVenue:
 
     def open(self, context, say, clock) -> None:
         self.say = say
+        self._request("open")
+        self.requests.clear()
 
     def hears(self):
         return {}
@@ -120,6 +123,21 @@ def _none(path: str):
 
 def fake(**parameters) -> Live:
     return Live(venue={"class": FAKE}, **parameters)
+
+
+def test_a_venue_that_is_not_there_when_the_run_starts_is_tried_again_and_then_ends_the_run():
+    def opened(*outcomes: Exception | None) -> Bench:
+        broker = LiveBrokerHandler("broker", {"venue": {"class": FAKE}, "policies": {"retry": {"attempts": 2}}})
+        broker.publish = lambda _: None
+        bus = Bench(broker)
+        broker.wait = FakeTime().wait
+        broker.venue.outcomes = list(outcomes)
+        bus.publish(RunStarted("", "", "", ""), ts=T0)
+        return bus
+
+    opened(NotSent("refused"), None)
+    with pytest.raises(AdmfError, match="the venue fake cannot be reached: refused"):
+        opened(NotSent("refused"), NotSent("refused"))
 
 
 def test_by_default_the_venue_is_simulated_and_the_run_says_plainly_that_no_real_orders_are_sent():

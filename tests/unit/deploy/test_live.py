@@ -20,7 +20,14 @@ from bus.errors import ConfigError
 from bus.log_reader import LogReader
 from bus.runtime.clock import RecordingClock, WallClock
 from bus.runtime.context import ExecutionContext
-from bus.runtime.settings import LiveSettings
+from bus.runtime.policies import CircuitBreakerSettings, PolicySettings, RetrySettings
+from bus.runtime.settings import LiveSettings, RunSettings
+from components.broker.base import BrokerParameters
+from components.broker.live import LiveBrokerParameters
+from components.broker.live_simulated import LiveSimulatedBrokerParameters
+from components.broker.simulated import SimulatedBrokerParameters
+from components.data.historical import HistoricalDataParameters
+from components.data.live import FeedPolicies, LiveMarketDataParameters
 from deploy.container import RunFailed, create_container
 from deploy.launcher import RunResult, launch
 from deploy.live import Ending, Status, Watch
@@ -31,6 +38,8 @@ from deploy.replay.planning import plan_replay
 from deploy.replay.reexecution import ReplayResult, reexecute
 from deploy.stopping import StopRequest
 from deploy.topology import read_yaml
+from schemas import EdgeReport
+from schemas.registry import TYPE_IDS
 from tests.support.feeds import a_server
 from tests.support.launching import ROOT, admf, environment, launch_json
 from tests.support.waiting import until
@@ -178,7 +187,7 @@ def test_a_source_that_fails_in_a_process_of_its_own_ends_the_run_and_is_named(t
 def test_a_live_run_says_plainly_that_no_real_orders_are_sent(tmp_path, data, caplog):
     result = run(paper(tmp_path, data, mode="LIVE_TRADING"), "live_trading.end_date=2022-01-20")
     assert "no real orders are sent" in caplog.text
-    reports = [r for r in LogReader(Path(result.run_dir) / "log") if r.type_id == 74]
+    reports = [r for r in LogReader(Path(result.run_dir) / "log") if r.type_id == TYPE_IDS[EdgeReport]]
     assert b"no real orders are sent" in reports[0].payload
 
 
@@ -351,3 +360,29 @@ def test_a_recording_that_follows_the_run_stays_in_the_hubs_process(tmp_path, da
     assert set(levels.values()) == {"process_isolated"}
     quick = make_plan(config, ["components.data_handler.speed=1000"], Placement.PROCESSES)
     assert {str(entry.isolation) for entry in quick.entries} == {"process_isolated"}
+
+
+def test_live_orders_need_a_log_on_disk_to_be_in_before_they_leave(tmp_path, data):
+    for capture in ("digest", "none"):
+        with pytest.raises(
+            ConfigError, match=r"bus\.capture: is .*; LIVE_TRADING needs full: an order leaves only after"
+        ):
+            make_plan(paper(tmp_path, data, mode="LIVE_TRADING"), [f"bus.capture={capture}"])
+        make_plan(paper(tmp_path, data), [f"bus.capture={capture}"])
+
+
+@pytest.mark.parametrize(
+    ("model", "base"),
+    [
+        (LiveSettings, RunSettings),
+        (LiveMarketDataParameters, HistoricalDataParameters),
+        (LiveBrokerParameters, BrokerParameters),
+        (LiveSimulatedBrokerParameters, SimulatedBrokerParameters),
+        (RetrySettings, None),
+        (CircuitBreakerSettings, None),
+        (FeedPolicies, PolicySettings),
+    ],
+)
+def test_the_page_names_every_key(model, base):
+    own = set(model.model_fields) - set(base.model_fields if base else ())
+    assert [name for name in own if not re.search(rf"`(\w+\.)?{name}`", PAGE)] == []
