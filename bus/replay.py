@@ -27,6 +27,8 @@ from schemas import ComponentFailed, Halt
 from schemas.codec import DecodeError, decode, encode
 from schemas.registry import TYPE_IDS
 
+FINISH_EVERY: Final = 64
+"""Waves after which all hosts are waited for: a link may keep what it sent until then."""
 WAVE: Final = 1024
 """Records in a wave. A component that raises is found record by record, see `Finer`."""
 _COMPONENT_FAILED: Final = TYPE_IDS[ComponentFailed]
@@ -108,6 +110,7 @@ class ReplayBus:
     _queues: dict[int, deque[Output]] = field(default_factory=dict)
     """What was answered and not yet met in the log; one queue for all where the log is in order."""
     _last: Record | None = None
+    _waves_sent: int = 0
 
     def __post_init__(self) -> None:
         common: deque[Output] = deque()
@@ -176,6 +179,10 @@ class ReplayBus:
                 raise Finer(wave[0].seq) from error
             self.failure, self.failed_at = error, wave[0].seq
             return
+        self._waves_sent += 1
+        if self._waves_sent % FINISH_EVERY == 0:
+            for link in self.links:
+                link.finish()
         outputs.sort(key=_cause_then_rank)
         queues = self._queues
         for output in outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ def _compare(
 
 
 def _play(capture: Capture, as_json: bool, **options: Any) -> int:
+    # A reader that leaves (`| head`) ends us quietly; only what plays to itself has nothing to stop.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL if not options["components"] else signal.SIG_IGN)
     wants_keys = options["step"] or options["start_paused"] or bool(options["pause_at"])
     with keyboard(wants_keys) as keys:
         player = make_player(keys, options, as_json)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def plan_replay(
     content = content_of(capture, entries, ExecutionMode.REPLAY)
     content["execution"]["thread_model"] = None if thread_model is None else str(thread_model)
     plan = plan_of(content, config_path(capture), placement)
+    _require_the_same(capture, plan, executed)
     ids = {declared.name: source_id for source_id, declared in capture.sources.items()}
     kept = tuple(dataclasses.replace(e, source_id=ids[e.name]) for e in plan.entries if e.name in executed)
     taken = tuple(name for name in ids if name not in executed)
@@ -159,6 +161,25 @@ def _where_we_looked(capture: Capture, faults: Sequence[str]) -> list[str]:
     places = ", ".join(f"{f}{'' if f.is_dir() else ' (which is not there any more)'}" for f in _folders(capture))
     text = f"classes of your own were looked for in {places} and on PYTHONPATH; put their modules there, or re-execute"
     return [f"{text} other components only, with --component NAME"]
+
+
+def _require_the_same(capture: Capture, plan: Plan, executed: Collection[str]) -> None:
+    """What the capture says of the run and of what is re-executed must hold here too; what is new has its default.
+
+    Raises:
+        ConfigError: a value cannot be had any more.
+    """
+    before, now = capture.behaviour, json.loads(plan.behaviour())
+    places = [(section, before[section], now.get(section, {})) for section in before if section != "components"]
+    places += [(f"components.{n}", before["components"][n], now["components"][n]) for n in sorted(executed)]
+    faults = [
+        f"{place}.{key}: was {value!r} in the capture and would be {here.get(key)!r}: this version cannot reproduce it"
+        for place, there, here in places
+        for key, value in there.items()
+        if here.get(key) != value
+    ]
+    if faults:
+        raise ConfigError(faults)
 
 
 def _changed(capture: Capture, entries: Sequence[Any]) -> list[str]:

@@ -23,15 +23,20 @@ from tests.support.launching import ROOT
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """4,000 bars, so that a stream has several blocks."""
-    return Path(captured(tmp_path_factory.mktemp("run"), "components.bars.count=4000").run_dir)
+    return Path(captured(tmp_path_factory.mktemp("run"), "components.bars.count=600").run_dir)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch) -> None:
+    """So that streams of a small log have several."""
+    monkeypatch.setattr("deploy.replay.differences._BLOCK", 64)
 
 
 def test_equal_logs_have_no_difference(run):
     assert difference(run, run / "log") is None
 
 
-@pytest.mark.parametrize("nth", [0, 700, 1332])
+@pytest.mark.parametrize("nth", [0, 63, 64, 150, 198])
 def test_the_first_difference_of_every_stream_is_found_in_whichever_block(run, tmp_path, nth):
     fills = [r for r in LogReader(run) if r.type_id == TYPE_IDS[Fill]]
     victim = fills[nth]
@@ -55,10 +60,10 @@ def test_what_one_log_has_more_of_is_counted_and_placed(run, tmp_path):
 
 
 def test_diff_prints_the_first_difference_and_the_summary(run, tmp_path):
-    shorter = Path(captured(tmp_path, "components.bars.count=3990").run_dir)
+    shorter = Path(captured(tmp_path, "components.bars.count=590").run_dir)
     said = command("log", "diff", run, shorter, code=3).output
     assert "first difference at seq " in said
-    assert "bars             Bar                     4,000        3,990          -10" in said
+    assert "bars             Bar                       600          590          -10" in said
     assert "TypeDeclared" in said
     assert command("log", "diff", run, run).output == "equal\n"
 
@@ -78,9 +83,9 @@ def test_quantiles_are_right_to_three_digits(values):
 def test_stats_count_streams_hops_pauses_and_refusals(run):
     stats = statistics_of(run)
     assert stats.records == sum(stats.by_stream.values())
-    assert stats.by_stream["bars", "Bar"] == 4000
+    assert stats.by_stream["bars", "Bar"] == 600
     hop = stats.hops["bars Bar", "strategy Signal"]
-    assert hop.count == 1333
+    assert hop.count == 200
     assert hop.records.document() == {"p50": 0, "p99": 0, "max": 0}
     assert stats.pauses["bars"].ns == 86_400 * 10**9
     assert not stats.unknown_causes
