@@ -23,10 +23,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 
 from bus.runtime.context import ExecutionContext
 from bus.runtime.guidelines import LockStrategy, ThreadIsolationGuidelines, ThreadSynchronizationGuidelines
+
+WAIT_S: Final = 60.0
+"""How long anybody waits for a lock (s): who holds one for so long is blocked."""
+
+
+def too_long(timeout_s: float, what: str) -> TimeoutError:
+    """The error of somebody who has waited in vain."""
+    return TimeoutError(f"waited {timeout_s:g} s to {what}; who holds the lock does not let go of it")
 
 
 class NoLock:
@@ -52,28 +60,31 @@ class NoLock:
 
 
 class OneLock:
-    """One lock of the standard library, however it is asked for."""
+    """One lock of the standard library, however it is asked for. A wait for it ends after `timeout_s`."""
 
-    def __init__(self, lock: AbstractContextManager[Any]) -> None:
-        self._lock = lock
+    def __init__(self, lock: Any, timeout_s: float = WAIT_S) -> None:
+        self._acquire = lock.acquire
+        self._release = lock.release
+        self._timeout_s = timeout_s
 
     def __enter__(self) -> None:
-        self._lock.__enter__()
+        if not self._acquire(True, self._timeout_s):
+            raise too_long(self._timeout_s, "take a lock")
 
     def __exit__(self, *error: object) -> None:
-        self._lock.__exit__(None, None, None)
+        self._release()
 
-    def read(self) -> AbstractContextManager[Any]:
+    def read(self) -> OneLock:
         """The lock."""
-        return self._lock
+        return self
 
-    def write(self) -> AbstractContextManager[Any]:
+    def write(self) -> OneLock:
         """The lock."""
-        return self._lock
+        return self
 
-    def key(self, _key: Hashable) -> AbstractContextManager[Any]:
+    def key(self, _key: Hashable) -> OneLock:
         """The lock."""
-        return self._lock
+        return self
 
 
 class ReaderWriterLock:
@@ -86,7 +97,7 @@ class ReaderWriterLock:
     two such readers would wait for each other, so that this is an error at once. Every wait ends after `timeout_s`.
     """
 
-    def __init__(self, timeout_s: float = 60.0) -> None:
+    def __init__(self, timeout_s: float = WAIT_S) -> None:
         self._timeout_s = timeout_s
         self._changed = threading.Condition(threading.Lock())
         self._readers: dict[int, int] = {}
@@ -192,7 +203,7 @@ class ReaderWriterLock:
         while not granted():
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"waited {self._timeout_s:g} s to {what}; who holds the lock does not let go of it")
+                raise too_long(self._timeout_s, what)
             self._changed.wait(left)
 
 
@@ -218,10 +229,11 @@ class KeyedLock:
     Whoever wants all that the keys guard, to read or to write, waits until no key is held and keeps new ones out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = WAIT_S) -> None:
+        self._timeout_s = timeout_s
         self._mutex = threading.Lock()
         self._held: dict[Hashable, _OneKey] = {}
-        self._all = ReaderWriterLock()
+        self._all = ReaderWriterLock(timeout_s)
         """Who holds a key reads it, who holds them all writes it."""
 
     def __len__(self) -> int:
@@ -233,11 +245,11 @@ class KeyedLock:
         """Hold the lock of one key. Threads that take several at a time must all take them in the same order.
 
         Raises:
-            TimeoutError: who holds all keys did not let go in time.
+            TimeoutError: who holds the key, or all of them, did not let go in time.
         """
         with self._all.read():
             with self._mutex:
-                one = self._held.setdefault(key, _OneKey())
+                one = self._held.setdefault(key, _OneKey(self._timeout_s))
                 one.users += 1
             try:
                 with one.lock:
@@ -265,8 +277,8 @@ class KeyedLock:
 class _OneKey:
     __slots__ = ("lock", "users")
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
+    def __init__(self, timeout_s: float) -> None:
+        self.lock = OneLock(threading.RLock(), timeout_s)
         self.users = 0
 
 

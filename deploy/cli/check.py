@@ -56,13 +56,15 @@ def hosts(plan: Plan) -> Iterator[tuple[str, list[tuple[str, list[Entry]]]]]:
     yield "process of the launcher", main
     for entry in plan.at(Isolation.PROCESS_ISOLATED):
         affinity = f", CPU {', '.join(map(str, entry.affinity))}" if entry.affinity else ""
-        yield f"process {entry.name} (ZeroMQ, {plan.topology.bus.endpoint}{affinity})", [("main thread", [entry])]
+        for one in entry.replicas():
+            yield f"process {one.name} (ZeroMQ, {plan.topology.bus.endpoint}{affinity})", [("main thread", [one])]
 
 
 def _add_component(leaf: Tree, entry: Entry, plan: Plan) -> None:
     component = entry.component
     node = leaf.add(
-        f"[bold]{escape(entry.name)}[/]  {escape(entry.class_name)} ({component.component_type}, {entry.thread_model})"
+        f"[bold]{escape(entry.name)}[/]  {escape(entry.class_name)} "
+        f"({component.component_type}, {entry.thread_model}, {'no lock' if entry.lock == 'none' else entry.lock})"
     )
     for message_type in sorted(emitted_types(component), key=lambda t: t.__name__):
         receivers = [e.name for e in plan.entries if message_type in e.component.handlers()]

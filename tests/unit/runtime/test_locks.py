@@ -209,6 +209,26 @@ def test_a_wait_ends_with_an_error_and_leaves_the_lock_usable(held, wanted):
     assert not lock._writers
 
 
+@pytest.mark.parametrize("make", [lambda s: OneLock(threading.RLock(), s), KeyedLock, ReaderWriterLock])
+def test_nobody_waits_for_ever_for_any_lock(make):
+    lock, errors = make(0.05), []
+
+    def want() -> None:
+        for take in (lock.write, lock.read, lambda: lock.key("AAPL")):
+            try:
+                with take():
+                    pass
+            except TimeoutError as error:
+                errors.append(str(error))
+
+    with lock.key("AAPL"):
+        in_thread(want).join(10)
+    assert len(errors) == 3
+    assert all(error.startswith("waited 0.05 s to ") for error in errors)
+    with lock.write(), lock.key("AAPL"):
+        pass
+
+
 def test_a_writer_that_gives_up_lets_the_readers_behind_it_in():
     lock, seen = ReaderWriterLock(timeout_s=0.3), []
 
