@@ -99,7 +99,8 @@ class ReaderWriterLock:
 
     def __init__(self, timeout_s: float = WAIT_S) -> None:
         self._timeout_s = timeout_s
-        self._changed = threading.Condition(threading.Lock())
+        self._mutex = threading.Lock()
+        self._changed = threading.Condition(self._mutex)
         self._readers: dict[int, int] = {}
         """Thread to how many times it reads."""
         self._waiting_readers: set[int] = set()
@@ -132,11 +133,11 @@ class ReaderWriterLock:
 
     def _begin_read(self) -> None:
         me = threading.get_ident()
-        with self._changed:
-            if self._is_writing(me):
-                self._depth += 1
-            elif me in self._readers or not self._writers:
+        with self._mutex:
+            if not self._writers or me in self._readers:
                 self._readers[me] = self._readers.get(me, 0) + 1
+            elif self._is_writing(me):
+                self._depth += 1
             else:
                 self._waiting_readers.add(me)
                 try:
@@ -147,33 +148,42 @@ class ReaderWriterLock:
 
     def _end_read(self) -> None:
         me = threading.get_ident()
-        if self._is_writing(me):
+        if self._depth and self._is_writing(me):
             self._end_write()
             return
-        with self._changed:
+        with self._mutex:
             self._drop_reader(me)
 
     def _begin_write(self) -> None:
         me = threading.get_ident()
-        with self._changed:
-            if me in self._readers:
-                raise RuntimeError("a thread that holds the lock for reading cannot take it for writing; let go first")
-            if not self._is_writing(me):
+        with self._mutex:
+            if self._readers or self._writers:
+                self._await_turn(me)
+            else:
                 self._writers.append(me)
-                try:
-                    self._wait(lambda: self._writers[0] == me and not self._readers, "write")
-                except BaseException:
-                    self._writers.remove(me)
-                    self._admit_readers()
-                    raise
             self._depth += 1
 
     def _end_write(self) -> None:
-        with self._changed:
+        with self._mutex:
             self._depth -= 1
             if not self._depth:
                 self._writers.popleft()
-                self._admit_readers()
+                if self._writers or self._waiting_readers:
+                    self._admit_readers()
+
+    def _await_turn(self, me: int) -> None:
+        """Wait until nobody else reads or writes; at once for a thread that writes already."""
+        if me in self._readers:
+            raise RuntimeError("a thread that holds the lock for reading cannot take it for writing; let go first")
+        if self._is_writing(me):
+            return
+        self._writers.append(me)
+        try:
+            self._wait(lambda: self._writers[0] == me and not self._readers, "write")
+        except BaseException:
+            self._writers.remove(me)
+            self._admit_readers()
+            raise
 
     def _is_writing(self, me: int) -> bool:
         return self._depth > 0 and self._writers[0] == me
@@ -195,7 +205,7 @@ class ReaderWriterLock:
         self._readers[me] -= 1
         if not self._readers[me]:
             del self._readers[me]
-            if not self._readers:
+            if not self._readers and self._writers:
                 self._changed.notify_all()
 
     def _wait(self, granted: Callable[[], bool], what: str) -> None:
