@@ -26,7 +26,7 @@ test: .venv/tox ## Lint, types, layers, and the whole test suite on every suppor
 	PATH="$(SEARCH)" $(BIN)/tox
 
 quick: .venv/tox ## The test suite on one Python only
-	$(BIN)/tox -e py
+	PATH="$(SEARCH)" $(BIN)/tox -e py,processes
 
 bench: .venv/installed ## Benchmarks with their aims, one JSON object a line (BENCH="--full" for the whole sizes)
 	@$(BIN)/python -m tests.benchmarks.run $(BENCH)

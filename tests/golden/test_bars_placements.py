@@ -99,6 +99,8 @@ def test_a_case_on_the_local_bus(case):
     stage.check()
 
 
+# On every Python the same cases run on the local bus, and whole runs in processes (tests/processes/test_placements.py).
+@pytest.mark.one_python
 @pytest.mark.processes
 @pytest.mark.parametrize("batch", list(batches()), ids=lambda batch: f"{batch[0]['name']} and on")
 def test_cases_with_the_broker_in_a_process_of_its_own(batch, tmp_path):

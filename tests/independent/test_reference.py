@@ -11,6 +11,9 @@ from tests.independent.bars import REAL, generate, read, write
 from tests.independent.outcome import FILLED, Costs, Outcome, differences
 from tests.independent.rules import RULES
 
+# Arithmetic of which hand-computed golden cases run on every Python; `tox -e independent` has these on one.
+pytestmark = pytest.mark.one_python
+
 COSTS = (Costs(), Costs(slippage=0.003), Costs(slippage=0.02, within_bar=True), Costs(commission=0.0))
 
 

@@ -13,7 +13,7 @@ from deploy.optimize.pool import LocalWorkers
 from deploy.run_folder import FAILED
 from tests.support import killing
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.processes, pytest.mark.one_python, pytest.mark.timeout(60)]
 
 
 @pytest.fixture

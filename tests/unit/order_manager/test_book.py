@@ -34,7 +34,7 @@ def test_an_order_is_found_by_its_id_while_it_works_and_after():
     assert book.get("b") is None
 
 
-@pytest.mark.parametrize("state", FINAL_STATES)
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_an_order_in_a_final_state_is_completed(state):
     book = OrderBook(10)
     a_record(book, "a", state)

@@ -106,7 +106,9 @@ def test_what_is_canonical_stays_as_it_is(message):
 
 
 @pytest.mark.parametrize(
-    "value", [object(), 1j, {1, 2}.__iter__(), b"bytes", 2**70, -(2**70), "\ud800", None, 1.5], ids=repr
+    "value",
+    [object(), 1j, {1, 2}.__iter__(), b"bytes", 2**70, -(2**70), "\ud800", None, 1.5],
+    ids=["object", "complex", "iterator", "bytes", "too large", "too small", "surrogate", "none", "fraction"],
 )
 def test_what_no_reader_could_read_is_refused(value):
     with pytest.raises(DecodeError, match=r"^Halt: "):
