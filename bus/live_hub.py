@@ -119,11 +119,14 @@ class LiveHub:
         deadline = time.monotonic() + timeout_s
         for peer in self._peers:
             peer.reported = False
+        heard = False
         while not all(self._is_served(peer) for peer in self._peers):
             if time.monotonic() > deadline:
                 return False
-            self.hub.fan_out.say(p.SYNC)
-            self._drain(_SYNC_MS)
+            if not heard:
+                # Everybody answers; asked again before all have, they would answer as many times as there are of them.
+                self.hub.fan_out.say(p.SYNC)
+            heard = self._drain(_SYNC_MS)
             self._watch()
         return True
 
@@ -140,12 +143,13 @@ class LiveHub:
                 self._accept(1)
             self._trim()
 
-    def _drain(self, wait_ms: int) -> None:
-        """Serve all frames that have come; wait for the first."""
+    def _drain(self, wait_ms: int) -> bool:
+        """Serve all frames that have come; wait for the first. Whether there was one."""
         hub, outputs = self.hub, self._outputs
-        hub.serve(wait_ms)
+        heard = hub.serve(wait_ms)
         while hub.has_more and len(outputs) < _AT_A_TIME:
             hub.serve_next()
+        return heard
 
     def _accept(self, at_least: int) -> None:
         for index, peer in enumerate(self._peers):
