@@ -168,7 +168,7 @@ class LiveBus:
                     self._fire(ts)
                     self._settle_inline()
                 self._clock.follow(ts)
-                if output.source not in self._off_clock:
+                if not self._clock.follows_data and output.source not in self._off_clock:
                     self._compare_clocks(output.source, ts)
             batch.append(output)
         self._commit(batch)

@@ -21,6 +21,9 @@ class Clock:
 class HubClock(Protocol):
     """What time it is in a live run (ns since the epoch, UTC). Only the bus holds one."""
 
+    follows_data: bool
+    """Whether data say what time it is."""
+
     def now_ns(self) -> int:
         """The time."""
 
@@ -33,6 +36,8 @@ class HubClock(Protocol):
 
 class WallClock:
     """The time of day. It may be set back while a run is under way: who needs order takes the later of two readings."""
+
+    follows_data = False
 
     def now_ns(self) -> int:
         """The time of day."""
@@ -51,6 +56,8 @@ class RecordingClock:
 
     With speed 0 time stands still between data. Before the first data it is 0.
     """
+
+    follows_data = True
 
     def __init__(self, speed: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._speed = speed

@@ -35,6 +35,8 @@ TIMEOUT_S = 20.0
 class FakeClock:
     """The time that a test says it is. Waiting for a time that has not come waits for the test."""
 
+    follows_data = False
+
     def __init__(self, now_ns: int = T0) -> None:
         self.now = now_ns
 
