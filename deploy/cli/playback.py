@@ -66,6 +66,8 @@ class Keyboard:
     """Keys from a file descriptor, real time. `fd` is -1 when nobody can press any."""
 
     fd: int
+    _typed: str = ""
+    """What was read and is not yet taken: keys may be pressed faster than they are looked at."""
 
     def now(self) -> float:
         """Seconds of the monotonic clock."""
@@ -73,6 +75,8 @@ class Keyboard:
 
     def wait(self, until: float | None) -> str | None:
         """See `PlaybackClock`."""
+        if self._typed:
+            return self._take()
         if self.fd < 0:
             if until is None:
                 raise EOFError
@@ -81,13 +85,18 @@ class Keyboard:
         while True:
             left = _LONGEST_WAIT_S if until is None else min(_LONGEST_WAIT_S, max(0.0, until - self.now()))
             if select.select([self.fd], [], [], left)[0]:
-                text = os.read(self.fd, 8).decode(errors="replace")
-                if text:
-                    return _STEP_KEYS.get(text, text[0])
-                self.fd = -1
+                self._typed = os.read(self.fd, 64).decode(errors="replace")
+                if not self._typed:
+                    self.fd = -1
                 return self.wait(until)
             if until is not None and self.now() >= until:
                 return None
+
+    def _take(self) -> str:
+        sequence = re.match(r"\x1b[\[O]?[0-9;]*[A-Za-z~]?|.", self._typed, re.DOTALL)
+        assert sequence is not None
+        self._typed = self._typed[sequence.end() :]
+        return _STEP_KEYS.get(sequence[0], sequence[0][0])
 
 
 @contextlib.contextmanager

@@ -136,8 +136,11 @@ def _play_once(
     if not components:
         for _records in player.play(LogReader(capture.path)):
             pass
-        if not player.played and (unknown := unknown_names(capture, player.wanted)):
-            raise LogError(f"{capture.path}: the log knows no {unknown[0]!r}")
+        if not player.played:
+            unknown = unknown_names(capture, player.wanted)
+            if unknown:
+                raise LogError(f"{capture.path}: the log knows no {unknown[0]!r}")
+            player.say("no record of the log passes --from, --to, --types and --sources")
         return 0
     model = None if thread_model is None else ThreadModel(thread_model)
     plan = plan_replay(capture, components, as_placement(placement), model)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
 import pytest
 
 from bus.log_reader import LogReader
 from bus.record import Record
+from deploy.cli.playback import Keyboard, PointType, Speed
 from deploy.log_tools import Filter
 from deploy.replay.playback import PlaybackStopped, Player, Point
 from schemas import Bar
@@ -158,6 +161,37 @@ def test_played_again_it_begins_anew(run):
     player = Player(clock, shown.show, speed=0.0, pause_at=())
     once = [r for records in player.play(LogReader(run)) for r in records]
     assert [r for records in player.play(LogReader(run)) for r in records] == once
+
+
+def test_keys_are_taken_one_by_one_however_fast_they_are_pressed_and_then_nobody_is_there():
+    read, write = os.pipe()
+    os.write(write, b"s \x1b[Cs\x1b[A+q")
+    os.close(write)
+    keys = Keyboard(read)
+    assert [keys.wait(None) for _ in range(7)] == ["s", " ", "s", "s", "\x1b", "+", "q"]
+    with pytest.raises(EOFError):
+        keys.wait(None)
+    assert keys.wait(keys.now()) is None
+    os.close(read)
+
+
+@pytest.mark.parametrize(("text", "speed"), [("10x", 10.0), ("0", 0.0), ("0.5x", 0.5), ("3", 3.0)])
+def test_speeds_are_written_as_a_person_would(text, speed):
+    assert Speed().convert(text, None, None) == speed
+
+
+@pytest.mark.parametrize("text", ["fast", "-1x", "x", "1e3"])
+def test_what_is_no_speed_is_refused(text):
+    with pytest.raises(click.BadParameter, match=r"is not a speed; write 1x, 10x, 0\.5x, or 0"):
+        Speed().convert(text, None, None)
+
+
+def test_places_are_a_seq_or_a_time():
+    convert = PointType().convert
+    assert convert("930", None, None) == Point(seq=930)
+    assert convert("2020-01-02", None, None) == convert(str(T0), None, None) == Point(ts=T0)
+    with pytest.raises(click.BadParameter, match="neither a seq nor a time"):
+        convert("yesterday", None, None)
 
 
 def test_the_command_plays_from_to_with_types_and_feeds_components(run, tmp_path):
