@@ -30,14 +30,15 @@ _THREADS = 2
 def measure(options: Options) -> Iterator[Result]:
     """Wall and CPU seconds of the sweep, those of compiling apart."""
     with tempfile.TemporaryDirectory() as cache:
-        first, *others = (_in_a_process(cache) for _ in range(1 + options.runs))
+        first, *others = (in_a_process(cache) for _ in range(1 + options.runs))
     yield median_of("W5 compiled, 64 pairs x 100,000 bars", [one["wall_s"] for one in others], "s", aim=AIM_S)
     yield median_of("W5 compiled, CPU", [one["cpu_s"] for one in others], "s")
     yield Result("W5 compiled, compiling once", first["ready_s"], "s", note="numba's import with it; then it is cached")
     yield median_of("W5 compiled, loading from the cache", [one["ready_s"] for one in others], "s")
 
 
-def _in_a_process(cache: str) -> dict[str, float]:
+def in_a_process(cache: str) -> dict[str, float]:
+    """`sweep` in a process of its own, which finds its machine code in the folder `cache` or leaves it there."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.compiled"],
         cwd=ROOT,

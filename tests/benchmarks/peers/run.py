@@ -8,6 +8,7 @@ engine's run call, runs of all engines in turn, then the ratios that are aimed a
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.benchmarks.compiled import in_a_process
 from tests.benchmarks.result import ROOT, Result, alone, machine, median_of, ratio_of, write_down
 from tests.benchmarks.workloads import WORKLOADS, us_per_bar
 
@@ -47,6 +49,8 @@ PEERS: Final[dict[str, Peer]] = {
 
 AIMS: Final = {"W4": 0.6, "W1": 1 / 5, "W2": 1 / 2, "W3": 1 / 8}
 """At most so much of the time of the fastest event-driven peer."""
+SWEEP_AIM: Final = 1.0
+"""At most so much of vectorbt's time."""
 NAUTILUS_AIM: Final = 20.0
 """At least so many times our time is NautilusTrader's."""
 
@@ -89,12 +93,21 @@ def engines(names: list[str], bars: int) -> Iterator[tuple[str, str, str, Callab
     for workload in (*WORKLOADS, SWEEP):
         if workload != SWEEP:
             yield OURS, workload, "", lambda w=workload: alone(us_per_bar, w, bars)
+        elif importlib.util.find_spec("numba"):
+            yield OURS, workload, "compiled", _compiled
         for name, python in pythons.items():
             if python is None or workload not in PEERS[name].workloads:
                 continue
             count = min(bars, dict(PEERS[name].bars).get(workload, bars))
             note = "" if count == bars else f"{count} bars"
             yield name, workload, note, lambda n=name, p=python, w=workload, c=count: _time(n, p, w, c)
+
+
+def _compiled() -> float:
+    """Seconds of our compiled sweep, with its machine code kept where the peers are: compiling is in no figure here."""
+    cache = str(ENVIRONMENTS / "numba")
+    in_a_process(cache)
+    return in_a_process(cache)["wall_s"]
 
 
 def _time(name: str, python: Path, workload: str, bars: int) -> float:
@@ -119,6 +132,8 @@ def measure(names: list[str], bars: int, runs: int) -> Iterator[Result]:
         unit = "s" if workload == SWEEP else "us/bar"
         for engine, _, note, _ in here:
             yield median_of(f"{workload}, {engine}", found[engine], unit, note=note)
+    if not times[SWEEP].get(OURS):
+        yield Result(f"{SWEEP}, {OURS} is not measured", 0, "", note="pip install -e '.[fast,optimize]'")
     yield from ratios(times)
 
 
@@ -134,6 +149,9 @@ def ratios(times: Times) -> Iterator[Result]:
         if "nautilus" in found:
             name = f"{workload}, nautilus to {OURS}"
             yield ratio_of(name, found["nautilus"], found[OURS], aim=NAUTILUS_AIM, bound="at least")
+    found = times.get(SWEEP, {})
+    if OURS in found and "vectorbt" in found:
+        yield ratio_of(f"{SWEEP}, {OURS} to vectorbt", found[OURS], found["vectorbt"], aim=SWEEP_AIM)
 
 
 def main() -> None:

@@ -91,7 +91,9 @@ def test_a_run_in_threads_gives_its_document():
 
 def test_peers_are_compared_with_the_fastest_that_is_event_driven():
     times = {w: {"admf": [1.0], "vnpy": [2.0], "vectorbt": [0.1], "nautilus": [30.0]} for w in ("W4", "W1", "W2", "W3")}
+    times["W5"] = {"admf": [1.2], "vectorbt": [1.0]}
     found = {one.name: one for one in ratios(times)}
+    assert not found["W5, admf to vectorbt"].met
     best = found["W4, admf to vnpy, the fastest event-driven peer"]
     assert (best.value, best.aim, best.met) == (0.5, 0.6, True)
     assert not found["W1, admf to vnpy, the fastest event-driven peer"].met
