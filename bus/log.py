@@ -45,6 +45,7 @@ SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
 VERSION: Final = 1
 
 _ts_of = attrgetter("ts")
+_pack_body, _pack_seal = BODY.pack, SEAL.pack
 
 
 def segment_head(first_seq: int, digest: bytes) -> bytes:
@@ -169,6 +170,7 @@ class LogWriter:
         self._segment_bytes = max(segment_bytes, SEGMENT_HEAD_SIZE + 1)  # one record at least
         self._digest = RunDigest()
         self._buffer: list[bytes] = []
+        self._note, self._keep = self._digest.add, self._buffer.append
         self._size = 0
         """Of the segment, with what is buffered."""
         self._flush_at = 0
@@ -182,11 +184,18 @@ class LogWriter:
         """Append the record and return its bytes, which are those of `encode_record`."""
         if self._size >= self._segment_bytes:
             self._roll(seq)
-        if len(payload) > MAX_PAYLOAD:
+        length = len(payload)
+        if length > MAX_PAYLOAD:
             raise too_long(type_id, payload)
-        body = BODY.pack(len(payload), seq, ts, source_seq, cause, source, type_id) + payload
-        record = SEAL.pack(crc32(body, EPOCH_SUM), 1) + body
-        self._take(record, body, 1, seq)
+        body = _pack_body(length, seq, ts, source_seq, cause, source, type_id) + payload
+        record = _pack_seal(crc32(body, EPOCH_SUM), 1) + body
+        self._note(body)
+        self._keep(record)
+        self._size = size = self._size + HEADER_SIZE + length
+        self._last_seq = seq
+        self.records = count = self.records + 1
+        if not count % MARK_EVERY or size >= self._flush_at:
+            self._pause()
         return record
 
     def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
@@ -203,18 +212,19 @@ class LogWriter:
             part = slice(done, done + self._room(HEADER_SIZE + len(payloads[0])))
             records, bodies = encode_run(seq + done, source_seq + done, source, type_id, times[part], payloads[part])
             done += len(payloads[part])
-            self._take(records, bodies, len(payloads[part]), seq + done - 1)
+            self._note(bodies)
+            self._keep(records)
+            self._size += len(records)
+            self._last_seq = seq + done - 1
+            self.records += len(payloads[part])
+            self._pause()
 
     def _room(self, size: int) -> int:
         """How many records of this size fit before the next mark and the end of the segment, at most `MOST`."""
         return min(MARK_EVERY - self.records % MARK_EVERY, -(-(self._segment_bytes - self._size) // size), MOST)
 
-    def _take(self, records: bytes, bodies: bytes, count: int, last_seq: int) -> None:
-        self._digest.add(bodies)
-        self._buffer.append(records)
-        self._size += len(records)
-        self._last_seq = last_seq
-        self.records += count
+    def _pause(self) -> None:
+        """Between two records: write a mark, and what is buffered, if it is time."""
         if not self.records % MARK_EVERY:
             self._mark(MARK_TYPE)
         if self._size >= self._flush_at:
