@@ -348,11 +348,12 @@ def _affinity_faults(topology: Topology, entries: Sequence[Entry]) -> list[str]:
         if entry.affinity and (entry.isolation in _OWN_THREAD or entry.thread_model is ThreadModel.ASYNC_MULTI):
             faults += affinity_faults(place, entry.affinity)
         elif entry.affinity:
-            pool_name = pool_of(_execution(topology), entry.component.component_type)
-            faults.append(
-                f"{place}: the component is {entry.isolation} and has no thread of its own to bind; make it "
-                f"thread_isolated or process_isolated, or bind the pool by execution.thread_pools.{pool_name}.affinity"
-            )
+            text = f"{place}: the component is {entry.isolation} and has no thread of its own to bind; make it "
+            text += "thread_isolated or process_isolated"
+            if entry.isolation is Isolation.ISOLATED or entry.thread_model is ThreadModel.MULTI_THREADED:
+                pool_name = pool_of(_execution(topology), entry.component.component_type)
+                text += f", or bind its pool by execution.thread_pools.{pool_name}.affinity"
+            faults.append(text)
     return faults
 
 

@@ -10,6 +10,8 @@ import functools
 import itertools
 import re
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,19 @@ import pytest
 import yaml
 
 from bus.errors import ConfigError
+from bus.log_reader import LogReader
+from bus.runtime.affinity import usable_cpus
+from bus.runtime.clock import Clock
+from bus.runtime.context import ExecutionContext
 from bus.runtime.modes import ExecutionMode, Isolation, ThreadModel
 from deploy.catalog import component_class
+from deploy.container import create_container
 from deploy.launcher import launch
 from deploy.plan import Plan, plan_of
 from deploy.replay.capture import open_capture
 from deploy.replay.planning import plan_replay
 from deploy.replay.reexecution import reexecute
+from schemas import ComponentFailed
 from tests.support.launching import ROOT
 
 SMALL = yaml.safe_load((ROOT / "tests" / "support" / "thread_models.yaml").read_text())
@@ -68,7 +76,7 @@ def in_turn(class_name: str) -> dict[str, str]:
 def digest(plan: Plan) -> str | None:
     result = launch(plan)
     assert result.error == ""
-    assert result.counts["Fill"] > 20
+    assert result.counts["Fill"] > 10
     return result.digest
 
 
@@ -185,3 +193,71 @@ def test_every_reason_is_used():
     cells = {*COMPONENT_CELLS.values(), *ASYNC_CELLS.values(), *RUN_CELLS.values()}
     assert cells == {"yes", *(f"no: {reason}" for reason in REASONS)}
     assert not re.search(r"\bno\b(?!:)", " ".join(cells))
+
+
+@pytest.mark.parametrize("isolation", ["shared", "isolated"])
+def test_other_threads_may_ask_while_the_run_goes_on(isolation, tmp_path):
+    plan = with_model(small(tmp_path, "BACKTEST_PARALLEL"), "SINGLE_THREADED", isolation)
+    parts: dict[str, Any] = {entry.name: entry.component for entry in plan.entries}
+    looks: list[tuple[int, int]] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        manager, portfolio, broker = parts["manager"], parts["portfolio"], parts["broker"]
+        while not ended.is_set():
+            with manager.lock.read():
+                known = manager.statistics()
+                looks.append((len(manager.orders()), known["active"] + known["completed"]))
+            for order in manager.orders():
+                broker.get_order_status(order.order.order_id)
+            assert set(portfolio.positions()) <= {"AAPL", "IBM", "MSFT", "ORCL"}
+
+    for name in ("manager", "portfolio", "broker"):
+        parts[name].initialize(plan.context, lambda _: None, Clock())
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        assert digest(plan) == plain_digest()
+    finally:
+        ended.set()
+        thread.join(10)
+    assert len({known for known, _ in looks}) > 3
+    assert all(known == counted for known, counted in looks)
+
+
+def test_the_loop_of_a_component_has_the_cpus_that_it_asks_for(tmp_path):
+    cpu = max(usable_cpus())
+    content = small(tmp_path, "BACKTEST_PARALLEL")
+    content["components"]["strategy"] = {"class": "tests.support.served.Placed", "affinity": [cpu]}
+    plan = with_model(content, "ASYNC_MULTI", "shared", ["strategy"])
+    assert launch(plan).error == ""
+    placed: Any = next(entry.component for entry in plan.entries if entry.name == "strategy")
+    assert placed.places == {("loop of strategy", cpu)}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("isolation", ["isolated", "thread_isolated"])
+@pytest.mark.parametrize("model", ["SINGLE_THREADED", "MULTI_THREADED"])
+def test_a_host_whose_thread_ends_ends_the_run_as_a_failure_in_result_and_log(isolation, model, tmp_path):
+    content = small(tmp_path, "BACKTEST_PARALLEL")
+    content["components"]["strategy"] = {"class": "tests.support.served.Doomed"}
+    content["components"]["bars"]["count"] = 20_000
+    content["execution"]["thread_pools"] = {"compute": {"max_workers": 1}}
+    result = launch(with_model(content, model, isolation, ["strategy"]))
+    assert (result.status, result.exit_code) == ("failed", 1)
+    assert re.search("has ended by itself|SystemExit", result.error)
+    reader = LogReader(Path(result.run_dir))
+    (last,) = deque(reader, maxlen=1)
+    failed = reader.message(last)
+    assert isinstance(failed, ComponentFailed)
+    assert failed.component in ("strategy", "thread pool compute")
+    assert reader.closed
+
+
+def test_a_trial_runs_from_python_as_well(tmp_path):
+    context = ExecutionContext("trial", "OPTIMIZATION")
+    content = small(tmp_path, "OPTIMIZATION")
+    for entry in content["components"].values():
+        entry["isolation"] = "shared"
+    engine = create_container(content, context).resolve("backtest_engine")
+    assert engine.run()["digest"] == plain_digest()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
 import threading
 import zlib
 from collections.abc import Iterator
@@ -198,3 +200,30 @@ class LeavingSink(Leaves, Sink):
 
 class LeavingCoordinator(Leaves, PlainCoordinator):
     pass
+
+
+class Placed(EveryNth):
+    """Notes in which thread and on which CPUs it is served."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.places: set[tuple[object, ...]] = set()
+
+    @handles(Bar)
+    async def on_bar(self, bar: Bar) -> None:
+        self.places.add((threading.current_thread().name, *os.sched_getaffinity(threading.get_native_id())))
+
+
+class Doomed(EveryNth):
+    """Has the thread that serves it ended from outside, some time after its fifth bar."""
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        super().on_bar(bar)
+        if self.seen == 5:
+            threading.Thread(target=end_thread, args=(threading.get_ident(),), daemon=True).start()
+
+
+def end_thread(ident: int) -> None:
+    """Let a thread end at its next step, wherever that is."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(SystemExit))
