@@ -80,12 +80,12 @@ class FanOut:
         heads = tuple(counts)
         number = self.last.wave + 1
         self.last = Published(number, wave[-1].seq, self.last.records + count, heads)
-        self._waves.append(self.last)
         for lane in sorted(parts) if len(parts) > 1 else parts:
             frame = self._pack(lane, number, lanes, owing, heads) + b"".join(parts[lane])
+            self._send(frame)
             self.kept[lane].append(frame)
             self.kept_bytes += len(frame)
-            self._send(frame)
+        self._waves.append(self.last)
         return True
 
     def ping(self, nonce: int) -> None:

@@ -75,18 +75,17 @@ class LiveHub:
             ComponentError: a process failed or died.
             ProtocolError: a process broke the rules; names it.
         """
-        hub, deadline = self.hub, time.monotonic() + timeout_s
+        hub = self.hub
         self._watch()
-        wait_ms = min(int(timeout_s * 1000), POLL_MS)
-        while True:
-            self._drain(wait_ms)
-            left = deadline - time.monotonic()
-            if self._outputs or left <= 0 or hub.woken:
-                hub.woken = False
-                outputs, self._outputs = self._outputs, []
-                return outputs
-            self._watch()
-            wait_ms = min(int(left * 1000) + 1, POLL_MS)
+        if not self._drain() and timeout_s > 0:
+            # Nothing waits: the next frame is all there is, and goes on its way without a look for others.
+            deadline = time.monotonic() + timeout_s
+            while not self._outputs and not hub.woken and (left := deadline - time.monotonic()) > 0:
+                if not hub.serve(min(int(left * 1000) + 1, POLL_MS)):
+                    self._watch()
+        hub.woken = False
+        outputs, self._outputs = self._outputs, []
+        return outputs
 
     def wake(self) -> None:
         """Let `poll` return; from any thread."""
@@ -126,7 +125,8 @@ class LiveHub:
             if not heard:
                 # Everybody answers; asked again before all have, they would answer as many times as there are of them.
                 self.hub.fan_out.say(p.SYNC)
-            heard = self._drain(_SYNC_MS)
+            heard = self.hub.serve(_SYNC_MS)
+            self._drain()
             self._watch()
         return True
 
@@ -143,13 +143,12 @@ class LiveHub:
                 self._accept(1)
             self._trim()
 
-    def _drain(self, wait_ms: int) -> bool:
-        """Serve all frames that have come; wait for the first. Whether there was one."""
+    def _drain(self) -> bool:
+        """Serve all frames that have come; whether there was an output among them."""
         hub, outputs = self.hub, self._outputs
-        heard = hub.serve(wait_ms)
         while hub.has_more and len(outputs) < _AT_A_TIME:
             hub.serve_next()
-        return heard
+        return bool(outputs)
 
     def _accept(self, at_least: int) -> None:
         for index, peer in enumerate(self._peers):

@@ -32,6 +32,9 @@ class Publisher:
     """The endpoint's thread, which must not wait for itself."""
     _room: threading.Event = field(default_factory=threading.Event)
     """Set while not too much of what we publish is waiting for its place in the log."""
+    _offered: int = 0
+    """Outputs in the inbox."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _reported: int = 0
     """The last wave of which the hub knows that we have served it."""
 
@@ -45,6 +48,9 @@ class Publisher:
         """
         if threading.get_ident() != self.thread:
             self._room.wait()
+        with self._lock:
+            self._offered += len(outputs)
+        self._bound()
         self.inbox.put(outputs)
 
     def publish(self, outbound: Outbound, wave: int, outputs: list[Output]) -> None:
@@ -52,8 +58,6 @@ class Publisher:
         if outputs:
             self._reported = wave
             self.say(outbound.publish(wave, outputs))
-            if outbound.unaccepted > WINDOW:
-                self._room.clear()
         elif wave - self._reported >= REPORT_EVERY:
             self.report(outbound, wave)
 
@@ -61,6 +65,9 @@ class Publisher:
         """Publish what has been offered."""
         while self.outbound is not None and (outputs := self.inbox.take(0.0)):
             self.publish(self.outbound, wave, outputs)
+            with self._lock:
+                self._offered -= len(outputs)
+            self._bound()
 
     def report(self, outbound: Outbound, wave: int) -> None:
         """Say how far we are."""
@@ -75,8 +82,7 @@ class Publisher:
         if kind == p.ACCEPTED:
             for source, source_seq in p.unpack_fields(data, 1)[0]:
                 outbound.accepted(source, source_seq)
-            if outbound.unaccepted <= WINDOW // 2:
-                self._room.set()
+            self._bound()
         elif kind == p.EXPECTED:
             source, expected = p.unpack_fields(data, 2)
             for frame in outbound.again(wave, source, expected):
@@ -84,6 +90,14 @@ class Publisher:
         else:
             return False
         return True
+
+    def _bound(self) -> None:
+        """Let sources wait or go on. A wait that this begins too late ends at the latest with what is in the inbox."""
+        waiting = self._offered + (self.outbound.unaccepted if self.outbound is not None else 0)
+        if waiting > WINDOW:
+            self._room.clear()
+        elif waiting <= WINDOW // 2:
+            self._room.set()
 
     def close(self) -> None:
         """Let go who waits to publish."""

@@ -58,7 +58,7 @@ def play(run: WireRun, count: int = 60) -> None:
     ids = {member.component.name: member.source_id for member in run.wiring.members}
     for n in range(count):
         for name in ("bars", "more_bars")[: 1 + n % 2]:
-            run.endpoint(name).publisher.inbox.put([Output(0, ids[name], TYPE_IDS[type(a_bar())], a_bar(n))])
+            run.endpoint(name).publisher.offer([Output(0, ids[name], TYPE_IDS[type(a_bar())], a_bar(n))])
         run.turn(0.001)
     run.settle()
 
