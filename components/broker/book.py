@@ -102,14 +102,7 @@ class Book:
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
-        agenda = self.agenda
-        return not (
-            self._falls.nearest <= -low
-            or self._rises.nearest <= high
-            or self.restless
-            or self.at_close
-            or (agenda and agenda[0].ts <= ts)
-        )
+        return not (self.is_reached(low, high) or (self.agenda and self.agenda[0].ts <= ts))
 
     def is_reached(self, low: float, high: float) -> bool:
         """Whether `reached` would find any order."""

@@ -122,9 +122,11 @@ class Desk:
     def fill(self, order: Working, event: Event, quantity: float, market: Market) -> None:
         """Execute `quantity` of an order, then reduce or cancel the others of its group."""
         symbol = order.order.symbol
-        order.filled = filled = tidy(order.filled + quantity)
-        order.leaves = 0.0 if filled == order.quantity else remainder(order.quantity, filled)
-        self.positions[symbol] = tidy(self.positions.get(symbol, 0.0) + order.sign * quantity)
+        filled, held = order.filled + quantity, self.positions.get(symbol, 0.0) + order.sign * quantity
+        # Whole numbers, the usual case, are tidy.
+        order.filled = filled if filled % 1.0 == 0.0 else tidy(filled)
+        self.positions[symbol] = held if held % 1.0 == 0.0 else tidy(held)
+        order.leaves = 0.0 if order.filled == order.quantity else remainder(order.quantity, order.filled)
         book = self.books.get(symbol) or self.book(symbol)
         self._emit(self._writer.write(order, event, quantity, market, book.instrument, self._clock.now_ns))
         siblings = self._groups.siblings(order) if order.group else ()

@@ -29,10 +29,11 @@ def on_bar(venue: Venue, bar: Bar) -> None:
     if book.at_close:
         _close_session(venue, book, ts)
     book.observe(bar)
-    if book.is_idle(bar.low, bar.high, ts):
+    is_reached = book.is_reached(bar.low, bar.high)
+    if not is_reached and not (book.agenda and book.agenda[0].ts <= ts):
         return
     actions = book.due(ts - 1, arrivals=True)
-    if _is_plain_opening(venue, book, bar, actions):
+    if not is_reached and _is_plain_opening(venue, book, bar, actions):
         _open_plainly(venue, book, bar, actions)
     else:
         if venue.before_walk is not None:
@@ -100,12 +101,13 @@ def end_of_data(venue: Venue) -> None:
 
 
 def _is_plain_opening(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> bool:
-    """Whether all that happens in a bar is that plain orders come at its open: market orders, which fill there, and
-    limit orders that the bar does not reach.
+    """Whether all that happens in a bar that reaches no order is that plain orders come at its open: market orders,
+    which fill there, and limit orders that the bar does not reach.
     """
     if not actions or venue.before_walk is not None or venue.settings.terms.fill_price != "next_open":
         return False
-    if position_at(actions[-1].ts, bar.ts, book.interval) or book.is_reached(bar.low, bar.high):
+    latest, interval = actions[-1].ts, book.interval
+    if latest > bar.ts - interval and position_at(latest, bar.ts, interval):
         return False
     for action in actions:
         order = action.order
@@ -127,7 +129,6 @@ def _is_out_of_reach(order: Working, bar: Bar) -> bool:
 def _open_plainly(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
     """What a walk would do in a plain opening, for a fraction of its cost."""
     desk, market = venue.desk, venue.market(book)
-    budget = market.buy.budget
     event = Event(0.0, MARKET_RANK, 0.0, bar.open, "market_open")
     if len(actions) > 1:
         actions.sort(key=lambda action: action.order.number)
@@ -137,8 +138,11 @@ def _open_plainly(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> 
             continue
         if order.kind is OrderType.LIMIT:
             order.rested = not market.untraded
-        elif (quantity := budget.offer(order.leaves)) > 0:
-            desk.fill(order, event, quantity, market)
+        else:
+            left = market.buy.budget.left
+            quantity = order.leaves if left is None or order.leaves <= left else left
+            if quantity > 0:
+                desk.fill(order, event, quantity, market)
         if order.alive:
             order.arrived = True
             book.place(order)

@@ -85,6 +85,7 @@ class FillWriter:
         self._broker = broker
         self._slippage = None if costs.slippage is FREE.slippage else costs.slippage
         self._within_bar = costs.within_bar
+        self._is_dear = self._slippage is not None or costs.within_bar
         self._count = 0
 
     def write(
@@ -96,8 +97,11 @@ class FillWriter:
         budget = (market.buy if order.buys else market.sell).budget
         before = budget.left
         if before is not None:
-            budget.left = tidy(before - quantity)
-        price = self._price(order, event, quantity, market.bar, instrument.tick_size)
+            left = before - quantity
+            budget.left = left if left % 1.0 == 0.0 else tidy(left)
+        price = reference
+        if self._is_dear or instrument.tick_size or terms.limit_price is not None:
+            price = self._price(order, event, quantity, market.bar, instrument.tick_size)
         fees: tuple[FeeLine, ...] = ()
         if self.commission is not None:
             multiplier = instrument.multiplier

@@ -92,4 +92,4 @@ def flat_path(price: float) -> Path:
 def position_at(ts: int, bar_ts: int, interval: int) -> float:
     """Where on its path a bar is at time `ts`, given when it closes and how long it lasts (ns); 0.0 before it opens."""
     gone = ts - (bar_ts - interval)
-    return CLOSE * gone / interval if gone > 0 and gone > interval * NEGLIGIBLE and interval > 0 else 0.0
+    return CLOSE * gone / interval if gone > interval * NEGLIGIBLE and interval > 0 else 0.0

@@ -62,11 +62,12 @@ class Venue:
 
     def market(self, book: Book) -> Market:
         """What orders meet at the book's last record; made once for each record, so that its budget is spent once."""
-        if book.market is None:
-            book.market = market_of(book, self.settings)
+        market = book.market
+        if market is None:
+            market = book.market = market_of(book, self.settings)
             if self.has_auctions:
-                mark_session(book.market, book, self.settings.session_end)
-        return book.market
+                mark_session(market, book, self.settings.session_end)
+        return market
 
     def walk(self, book: Book, market: Market) -> Walk:
         """A pass of the book along a market."""

@@ -43,8 +43,10 @@ class Children:
         self._at_first_fill = oto_partial == "partial"
 
     def check(self, record: OrderRecord) -> Rejection | None:
-        """Whether a new order's parent, which it names, is known and fits; makes the order follow it."""
+        """Whether a new order's parent, if it names one, is known and fits; makes the order follow it."""
         order = record.order
+        if not order.parent_id:
+            return None
         parent = self._book.get(order.parent_id)
         if parent is None:
             text = f"parent_id {order.parent_id!r} names no order that is known here; send the parent first"

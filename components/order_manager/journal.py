@@ -32,9 +32,12 @@ class Journal:
 
     def receive(self, record: OrderRecord) -> None:
         """Take in a new order."""
+        order, state = record.order, record.state
         self._book.add(record)
-        self.counts[record.state] += 1
-        record.history.append(self._publish(record, None, "", ""))
+        self.counts[state] += 1
+        status = OrderStatus(order.order_id, order.symbol, None, state, 0.0, 0.0, self._clock.now_ns)
+        record.history.append(status)
+        self._emit(status)
 
     def advance(self, record: OrderRecord, event: OrderEvent, code: str = "", reason: str = "") -> bool:
         """Let `event` happen to the order; False when the life cycle does not allow it, which is then reported."""
@@ -51,7 +54,11 @@ class Journal:
                 self._book.complete(record)
         if code in _OWN_CODES:
             self.counts[code] += 1
-        record.history.append(self._publish(record, previous, code, reason))
+        order, filled, price = record.order, record.filled_quantity, record.average_price
+        now = self._clock.now_ns
+        status = OrderStatus(order.order_id, order.symbol, previous, state, filled, price, now, code, reason)
+        record.history.append(status)
+        self._emit(status)
         return True
 
     def restate(self, record: OrderRecord, code: str, reason: str) -> None:

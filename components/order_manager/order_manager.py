@@ -90,7 +90,11 @@ class OrderManager(Component):
         is_plain = looks_plain(order)
         record = OrderRecord(order if is_plain else with_enum_members(order))
         self._journal.receive(record)
-        rejection = self._check(record, is_plain)
+        if is_plain:
+            rejection = self._validator.check_instrument(order)
+        else:
+            rejection = self._validator.check(record.order, self.clock.now_ns) or self._children.check(record)
+        rejection = rejection or self._find_broker(record)
         if rejection is not None:
             self._journal.advance(record, OrderEvent.REJECTED, rejection.code, rejection.reason)
             return
@@ -149,7 +153,7 @@ class OrderManager(Component):
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:
         """Add a fill to its order, once, and let those that depend on it follow."""
-        record = self._book.get(fill.order_id)
+        record = self._book.active.get(fill.order_id) or self._book.get(fill.order_id)
         if record is None:
             what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
             self._refuse_unknown(fill.order_id, fill.symbol, what)
@@ -181,22 +185,12 @@ class OrderManager(Component):
             **{code: counts[code] for code in (*RejectCode, *NoticeCode) if code in counts},
         }
 
-    def _check(self, record: OrderRecord, is_plain: bool) -> Rejection | None:
-        order = record.order
-        if is_plain:
-            rejection = self._validator.check_instrument(order)
-        else:
-            rejection = self._validator.check(order, self.clock.now_ns)
-            if rejection is None and order.parent_id:
-                rejection = self._children.check(record)
-        if rejection is not None:
-            return rejection
-        broker = self._router.broker_of(order.symbol)
+    def _find_broker(self, record: OrderRecord) -> Rejection | None:
+        symbol = record.order.symbol
+        broker = self._router.broker_of(symbol)
         if broker is None:
-            text = (
-                f"no broker serves {order.symbol}; brokers of this run are {', '.join(self.context.brokers) or 'none'}"
-            )
-            return Rejection(RejectCode.NO_BROKER, text)
+            brokers = ", ".join(self.context.brokers) or "none"
+            return Rejection(RejectCode.NO_BROKER, f"no broker serves {symbol}; brokers of this run are {brokers}")
         record.broker = broker
         return None
 

@@ -38,7 +38,7 @@ def book_fill(journal: Journal, record: OrderRecord, fill: Fill) -> bool:
         return False
     before = record.state
     record.add_fill(fill.fill_id, quantity, fill.price)
-    left = record.remainder(order.quantity)
+    left = 0.0 if record.filled_quantity == order.quantity else record.remainder(order.quantity)
     event = OrderEvent.LAST_FILL if left <= 0 else OrderEvent.FILL
     legal = event in TRANSITIONS[before]
     code, reason = "", ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection
 from typing import Final
 
@@ -15,7 +14,7 @@ QUANTITY_DECIMALS: Final = 9
 """Quantities are sums of floats; beyond this many decimals there is only rounding error."""
 
 FILLS_KEPT: Final = 1_000
-"""So many fills are remembered, by their ids, to tell a repetition."""
+"""At least so many fills are remembered by their ids, at most twice as many, to tell a repetition."""
 
 _DUST: Final = 0.5 * 10.0**-QUANTITY_DECIMALS
 FINAL_STATES: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
@@ -36,12 +35,6 @@ class Working(msgspec.Struct, eq=False, gc=False):
     waits: bool
     cancelling: bool = False
 
-    @classmethod
-    def of(cls, order: Order) -> Working:
-        """An order that was just made."""
-        protects = bool(order.parent_id)
-        return cls(order, order.quantity, protects, not protects and order.order_type not in _SURE_TO_FILL)
-
 
 def without_dust(quantity: float) -> float:
     """A position; 0.0 for one that is only rounding error."""
@@ -60,7 +53,7 @@ class Holdings:
         self._run = run
         self._working: dict[str, dict[str, Working]] = {}
         self._fill_ids: set[str] = set()
-        self._latest_fills: deque[str] = deque()
+        self._earlier_fill_ids: set[str] = set()
         self._instruments: dict[str, Instrument] = {}
 
     def instrument(self, symbol: str) -> Instrument:
@@ -87,19 +80,21 @@ class Holdings:
         orders = self._working.get(order.symbol)
         if orders is None:
             orders = self._working[order.symbol] = {}
-        orders[order.order_id] = Working.of(order)
+        protects = bool(order.parent_id)
+        waits = not protects and order.order_type not in _SURE_TO_FILL
+        orders[order.order_id] = Working(order, order.quantity, protects, waits)
 
     def fill(self, fill: Fill) -> None:
-        """Take a fill into position and cash. One of the last `FILLS_KEPT` that is told again changes nothing."""
+        """Take a fill into position and cash. One of the last that is told again changes nothing."""
         fill_id, symbol, quantity = fill.fill_id, fill.symbol, fill.quantity
-        if fill_id in self._fill_ids:
+        if fill_id in self._fill_ids or fill_id in self._earlier_fill_ids:
             return
         self._fill_ids.add(fill_id)
-        self._latest_fills.append(fill_id)
-        if len(self._latest_fills) > FILLS_KEPT:
-            self._fill_ids.discard(self._latest_fills.popleft())
+        if len(self._fill_ids) == FILLS_KEPT:
+            self._earlier_fill_ids, self._fill_ids = self._fill_ids, set()
         signed = fill.direction.sign * quantity
-        self.cash -= signed * fill.price * self.instrument(symbol).multiplier + fill.commission
+        instrument = self._instruments.get(symbol) or self.instrument(symbol)
+        self.cash -= signed * fill.price * instrument.multiplier + fill.commission
         if symbol not in self.marks:
             self.marks[symbol] = fill.price
         held = self.positions.pop(symbol, 0.0) + signed

@@ -18,9 +18,11 @@ def orders_for(signal: Signal, closing: float, opening: float, next_id: NextId, 
     """
     wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
     if not wants_bracket or _clean(opening) <= 0:
-        return _plain(signal, closing + opening, next_id, ts)
+        quantity = _clean(closing + opening)
+        return [_on_terms(signal, quantity, next_id(), ts)] if quantity > 0 else []
     prices = {OrderType.LIMIT: signal.target_price, OrderType.STOP: signal.stop_loss_price}
-    orders = _plain(signal, closing, next_id, ts)
+    closing = _clean(closing)
+    orders = [_on_terms(signal, closing, next_id(), ts)] if closing > 0 else []
     parent = _on_terms(signal, _clean(opening), next_id(), ts, is_parent=True)
     children = [
         _child(parent, order_type, price, next_id()) for order_type, price in prices.items() if price is not None
@@ -43,11 +45,6 @@ def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: 
         reduce_only=True,
         reason=reason,
     )
-
-
-def _plain(signal: Signal, quantity: float, next_id: NextId, ts: int) -> list[Order]:
-    quantity = _clean(quantity)
-    return [_on_terms(signal, quantity, next_id(), ts)] if quantity > 0 else []
 
 
 def _on_terms(signal: Signal, quantity: float, order_id: str, ts: int, is_parent: bool = False) -> Order:

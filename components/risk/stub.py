@@ -94,7 +94,7 @@ class RiskStub(Component):
         held = without_dust(expected) * direction.sign
         if held > 0:
             return
-        closing = closing_quantity(signal, -held, self.parameters.allow_short)
+        closing = -held if signal.quantity is None else closing_quantity(signal, -held, self.parameters.allow_short)
         opening = opening_quantity(signal, self.parameters, holdings)
         if closing > 0:
             for order in holdings.working(symbol):

@@ -95,7 +95,7 @@ def test_the_index_finds_every_order_that_could_do_something(seed, monkeypatch):
     indexed = [encode(m) for m in run(seed).said]
     reached = Book.reached
     monkeypatch.setattr(Book, "reached", lambda book, _low, _high: reached(book, 0.0, 1e9))
-    monkeypatch.setattr(Book, "is_idle", lambda *_: False)
+    monkeypatch.setattr(Book, "is_reached", lambda *_: True)
     assert [encode(m) for m in run(seed).said] == indexed
 
 

@@ -309,9 +309,10 @@ def test_an_instrument_with_lots_is_bought_in_whole_lots() -> None:
 
 def test_what_is_remembered_of_fills_is_bounded():
     holdings = Holdings(RunSettings())
-    for n in range(FILLS_KEPT + 500):
-        holdings.fill(a_fill(f"broker-{n}", quantity=1.0))
-    held = holdings.positions["AAPL"]
-    holdings.fill(a_fill(f"broker-{FILLS_KEPT + 499}", quantity=1.0))
-    assert holdings.positions["AAPL"] == held
-    assert len(holdings._fill_ids) == len(holdings._latest_fills) == FILLS_KEPT
+    fills = [a_fill(f"broker-{n}", quantity=1.0) for n in range(5 * FILLS_KEPT + 1)]
+    for fill in fills:
+        holdings.fill(fill)
+    for repetition in fills[-FILLS_KEPT:]:
+        holdings.fill(repetition)
+    assert holdings.positions["AAPL"] == len(fills)
+    assert len(holdings._fill_ids) + len(holdings._earlier_fill_ids) <= 2 * FILLS_KEPT
