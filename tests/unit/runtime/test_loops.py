@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from bus.errors import ComponentError
 from bus.local import LocalBus
+from bus.runtime.component import handles
 from bus.runtime.locks import ReaderWriterLock
 from bus.runtime.loops import HandlerLoop, LoopThread, new_loop
 from bus.runtime.means import Means, SlowHandler
@@ -52,7 +54,7 @@ def short_grace(monkeypatch):
 def of_both_kinds(request, monkeypatch):
     """Loops of the standard library, and of uvloop."""
     module = pytest.importorskip(request.param)
-    monkeypatch.setattr("bus.runtime.loops.new_loop", module.new_event_loop)
+    monkeypatch.setattr("bus.runtime.loops.new_loop", lambda _: module.new_event_loop())
 
 
 @pytest.fixture(autouse=True)
@@ -211,8 +213,21 @@ def test_a_step_holds_the_lock():
     assert not looks.lock._writers
 
 
-def test_uvloop_is_used_where_it_is_installed():
+def test_uvloop_is_used_where_it_is_installed_and_quicker():
     uvloop = pytest.importorskip("uvloop")
-    loop = new_loop()
-    assert isinstance(loop, uvloop.Loop)
-    loop.close()
+    for in_main_thread in (True, False):
+        loop = new_loop(in_main_thread)
+        assert isinstance(loop, uvloop.Loop) != in_main_thread
+        loop.close()
+
+
+@pytest.mark.parametrize("model", ["ASYNC_SINGLE", "ASYNC_MULTI"])
+def test_the_time_out_is_that_of_one_handler_however_many_messages_a_wave_has(model):
+    class Unhurried(Later):
+        @handles(Bar)
+        async def on_bar(self, bar: Bar) -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.Event().wait(), 0.05)
+
+    with serving(Unhurried("strategy"), model=model, timeout_s=0.3) as runner:
+        wave(runner, [*BARS, *BARS])
