@@ -107,6 +107,8 @@ class TradingSystem:
         return results_of(self._result)
 
     def _raise_failure(self) -> None:
+        if self._thread is not None and (self._result is not None or self._error is not None):
+            self._thread.join()  # it is at its very end
         if self._error is not None:
             raise self._error
         if self._result is not None and self._result.status != COMPLETED:

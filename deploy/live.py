@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from bus.live import LiveBus
 from bus.live_run import LiveConductor
+from bus.runtime.component import Source
+from bus.runtime.modes import Isolation
 from bus.runtime.settings import LiveSettings
 from deploy.plan import Plan
 from deploy.stopping import LIVE_GRACE_S, StopRequest
@@ -17,11 +19,16 @@ from schemas.registry import MESSAGE_TYPES
 
 
 class Status(NamedTuple):
-    """How far a live run is. `ts` is the hub's clock (ns UTC), `lag` how many records the slowest host is behind."""
+    """How far a live run is.
+
+    `ts` is the hub's clock (ns UTC), `lag` how many records the slowest host is behind, `total` how many messages of
+    the market there will be, 0 when that is not known.
+    """
 
     ts: int
     counts: dict[str, int]
     lag: int
+    total: int = 0
 
 
 @dataclass
@@ -58,10 +65,21 @@ def live_conductor(plan: Plan, bus: LiveBus, started: RunStarted, stop: StopRequ
     if stop.grace_s is not None:
         stop.grace_s = max(stop.grace_s, LIVE_GRACE_S)
 
+    total = _total(plan)
+
     def on_progress(_sent: int, _total: int) -> None:
         counts = {MESSAGE_TYPES[type_id].__name__: count for type_id, count in sorted(bus.counts.items())}
-        watch.status(Status(bus.now_ns, counts, bus.lag()))
+        watch.status(Status(bus.now_ns, counts, bus.lag(), total))
 
     ending = Ending(plan.topology.live_trading, stop, bus.hub_time)
     timeout_s = plan.topology.bus.timeout_s
     return LiveConductor(bus, plan.wiring, started, ending.why, timeout_s, on_progress, watch.running)
+
+
+def _total(plan: Plan) -> int:
+    """How much the recordings hold that are played in this process, where there are no other data."""
+    sources = [entry for entry in plan.entries if isinstance(entry.component, Source)]
+    if any(entry.isolation is Isolation.PROCESS_ISOLATED for entry in sources):
+        return 0
+    totals = [entry.component.total for entry in sources if isinstance(entry.component, Source)]
+    return sum(totals) if all(totals) else 0

@@ -49,5 +49,6 @@ def status_line(status: Status, count: int, rate: float) -> str:
     behind = f", slowest host {status.lag:,} records behind" if status.lag else ""
     troubles = counts.get("EdgeReport", 0)
     reports = f", {troubles:,} edge reports" if troubles else ""
-    data = f"{count:,} data ({rate:,.0f}/s)"
+    of_all = f" of {status.total:,}" if status.total else ""
+    data = f"{count:,}{of_all} data ({rate:,.0f}/s)"
     return f"{moment:%Y-%m-%d %H:%M:%S}Z  {data}, {orders:,} orders, {fills:,} fills{behind}{reports}"

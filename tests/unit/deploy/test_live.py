@@ -38,7 +38,7 @@ from deploy.replay.planning import plan_replay
 from deploy.replay.reexecution import ReplayResult, reexecute
 from deploy.stopping import StopRequest
 from deploy.topology import read_yaml
-from schemas import EdgeReport
+from schemas import ComponentFailed, EdgeReport
 from schemas.registry import TYPE_IDS
 from tests.support.feeds import a_server
 from tests.support.launching import ROOT, admf, environment, launch_json
@@ -116,7 +116,10 @@ def test_a_recording_that_follows_the_run_gives_the_trades_of_a_backtest(tmp_pat
 
 def test_positions_stay_open_unless_told_otherwise(tmp_path, data):
     config = paper(tmp_path, data)
-    assert make_plan(config).context.run.close_at_end == "none"
+    seen: list[Status] = []
+    result = launch(make_plan(config), watch=Watch(status=seen.append))
+    assert "ClosePositions" not in result.counts
+    assert {status.total for status in seen} == {3 * 150}
     with pytest.raises(ConfigError, match="close_at_end: next_open is for backtests"):
         make_plan(config, ["live_trading.close_at_end=next_open"])
 
@@ -240,8 +243,10 @@ def test_a_trading_system_that_fails_says_so_when_it_is_stopped(tmp_path, data):
     until(lambda: not system.is_running(), 20)
     with pytest.raises(RunFailed, match="the strategy has no idea"):
         system.stop()
-    with pytest.raises(RunFailed):
+    with pytest.raises(RunFailed) as caught:
         assert system.results
+    *_, last = LogReader(Path(caught.value.result.run_dir) / "log")
+    assert last.type_id == TYPE_IDS[ComponentFailed]
 
 
 def test_a_trading_system_that_cannot_begin_raises_at_once(tmp_path, data):

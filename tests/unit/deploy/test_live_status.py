@@ -13,9 +13,17 @@ def test_a_line_now_and_then_says_how_far_the_run_is():
     lines.running()
     for seconds, count in [(1, 10), (5, 1000), (6, 1100), (11, 2200)]:
         now[0] = 100.0 + seconds
-        lines.status(Status(T0, {"Bar": count, "Order": 2, "Fill": 1, "EdgeReport": 3}, lag=seconds - 5))
+        lines.status(
+            Status(
+                T0,
+                {"Bar": count, "Order": 2, "Fill": 1, "EdgeReport": 3},
+                lag=seconds - 5,
+                total=0 if seconds < 9 else 5000,
+            )
+        )
+    traded, at = "2 orders, 1 fills", "2020-01-02 00:00:00Z"
     assert written == [
         "Running; Ctrl-C ends the run in good order, a second one breaks it off.",
-        "2020-01-02 00:00:00Z  1,000 data (200/s), 2 orders, 1 fills, 3 edge reports",
-        "2020-01-02 00:00:00Z  2,200 data (200/s), 2 orders, 1 fills, slowest host 6 records behind, 3 edge reports",
+        f"{at}  1,000 data (200/s), {traded}, 3 edge reports",
+        f"{at}  2,200 of 5,000 data (200/s), {traded}, slowest host 6 records behind, 3 edge reports",
     ]
