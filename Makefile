@@ -28,10 +28,10 @@ test: .venv/tox ## Lint, types, layers, and the whole test suite on every suppor
 quick: .venv/tox ## The test suite on one Python only
 	PATH="$(SEARCH)" $(BIN)/tox -e py,processes
 
-bench: .venv/installed ## Benchmarks with their aims, one JSON object a line (BENCH="--full" for the whole sizes)
+bench: .venv/bench ## Benchmarks with their aims, one JSON object a line (BENCH="--full" for the whole sizes)
 	@$(BIN)/python -m tests.benchmarks.run $(BENCH)
 
-bench-peers: .venv/installed ## The same workloads in other engines, each installed into an environment of its own
+bench-peers: .venv/bench ## The same workloads in other engines, each installed into an environment of its own
 	@$(BIN)/python -m tests.benchmarks.peers.run $(BENCH)
 
 clean: ## Remove what make has made; runs/ stays
@@ -45,6 +45,10 @@ clean: ## Remove what make has made; runs/ stays
 .venv/installed: .venv/python pyproject.toml
 	@echo "Installing into .venv (once) ..."
 	@$(PIP) install -e '.[parquet]'
+	@touch $@
+
+.venv/bench: .venv/installed
+	@$(PIP) install -e '.[fast,optimize]'
 	@touch $@
 
 .venv/tox: .venv/python

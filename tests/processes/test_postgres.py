@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.test_optimize import LONG, Searching, rows
-from tests.support.searching import a_search
-from tests.support.waiting import until
-
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
-
+# First of all: a module that was skipped while it was imported cannot be imported a second time.
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("psycopg")
+
+from tests.processes.test_optimize import LONG, Searching, rows  # noqa: E402
+from tests.support.searching import a_search  # noqa: E402
+from tests.support.waiting import until  # noqa: E402
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 REQUIRED = "ADMF_REQUIRE_POSTGRES" in os.environ
 MISSING = "PostgreSQL's server is not on this machine: no initdb on the path or in /usr/lib/postgresql/*/bin"

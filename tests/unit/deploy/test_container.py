@@ -192,7 +192,8 @@ def test_a_run_that_fails_raises_with_what_it_gave(tmp_path):
 
 
 def test_live_modes_have_a_trading_system_and_no_engine(tmp_path):
-    content = {**parts(tmp_path), "execution": {}}
+    content = parts(tmp_path)
+    content |= {"execution": {}, "bus": {**content["bus"], "capture": "full"}}
     container = create_container(content, LIVE)
     assert isinstance(container.resolve("trading_system"), TradingSystem)
     with pytest.raises(ConfigError, match=r"no 'backtest_engine' in .*LIVE_TRADING.*There are trading_system"):
