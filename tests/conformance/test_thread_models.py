@@ -34,6 +34,7 @@ from deploy.replay.planning import plan_replay
 from deploy.replay.reexecution import reexecute
 from schemas import ComponentFailed
 from tests.support.launching import ROOT
+from tests.support.waiting import until
 
 SMALL = yaml.safe_load((ROOT / "tests" / "support" / "thread_models.yaml").read_text())
 COMPONENTS = ("strategy", "risk", "manager", "broker", "portfolio", "coordinator")
@@ -261,3 +262,11 @@ def test_a_trial_runs_from_python_as_well(tmp_path):
         entry["isolation"] = "shared"
     engine = create_container(content, context).resolve("backtest_engine")
     assert engine.run()["digest"] == plain_digest()
+
+
+def test_runs_of_every_thread_model_leave_no_thread_behind_and_repeat_themselves(tmp_path):
+    before = threading.active_count()
+    models = [m for m in ThreadModel if m is not ThreadModel.PROCESS_PARALLEL]
+    plans = [with_model(small(tmp_path, "BACKTEST_PARALLEL"), model, "isolated") for model in models]
+    assert {digest(plan) for plan in plans * 2} == {plain_digest()}
+    until(lambda: threading.active_count() == before, 10, "the end of all threads")
