@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bus.errors import ConfigError
+from bus.errors import ConfigError, LogError
+from bus.log import LogWriter
 from bus.log_reader import LogReader
 from bus.runtime.clock import RecordingClock, WallClock
 from bus.runtime.context import ExecutionContext
@@ -391,3 +393,35 @@ def test_live_orders_need_a_log_on_disk_to_be_in_before_they_leave(tmp_path, dat
 def test_the_page_names_every_key(model, base):
     own = set(model.model_fields) - set(base.model_fields if base else ())
     assert [name for name in own if not re.search(rf"`(\w+\.)?{name}`", PAGE)] == []
+
+
+def test_the_documented_venue_trades_beside_us_and_in_a_process_and_is_not_asked_again_by_a_replay(tmp_path):
+    (tmp_path / "my_venue.py").write_text(block("python", "class AtLastClose"))
+    config = tmp_path / "topology.yaml"
+    config.write_text(block("yaml", "my_venue.AtLastClose"))
+    shutil.copy(ROOT / "configs" / "data" / "daily.csv", tmp_path)
+    run_dir = f"bus.run_dir={tmp_path / 'runs'}"
+    here = run(config, run_dir)
+    assert here.status == "completed", here.error
+    assert here.counts["Fill"] == here.counts["Order"] > 5
+    assert here.statistics["fees"] == here.counts["Fill"]
+    assert_replays(here)
+    apart = run(config, run_dir, "components.broker.isolation=process_isolated")
+    assert (apart.status, apart.counts["Fill"]) == ("completed", here.counts["Fill"]), apart.error
+
+
+def test_a_log_that_cannot_be_written_ends_the_run_before_anybody_hears_of_the_record(tmp_path, data, monkeypatch):
+    written = LogWriter.flush
+
+    def full(log: LogWriter) -> None:
+        if log.records > 300:
+            raise LogError("the disk is full")
+        written(log)
+
+    monkeypatch.setattr(LogWriter, "flush", full)
+    plan = make_plan(paper(tmp_path, data))
+    result = launch(plan)
+    assert (result.status, result.exit_code) == ("failed", 1)
+    assert "the disk is full" in result.error
+    broker = next(entry.component for entry in plan.entries if entry.name == "order_manager")
+    assert len(broker.active_orders) + len(broker.completed_orders) <= result.counts["Order"]
