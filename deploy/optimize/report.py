@@ -14,6 +14,7 @@ from deploy.optimize.tables import short_name, write_document, write_trials
 from deploy.optimize.trial import Trial, cost_of
 
 _SHOWN = 25
+_ALWAYS_SHOWN = {"total_return_pct": "return %", "max_drawdown": "drawdown", "trades": "trades"}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2529 }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem } td, th { padding: .2rem .8rem; text-align: right }
@@ -46,7 +47,7 @@ def _page(result: SearchResult, pictures: Sequence[Path]) -> str:
     ]
     if any(fold.test for fold in result.folds):
         parts += ["<h2>Tests on data that the search never saw</h2>", _folds_table(result)]
-    parts += ["<h2>Pictures</h2>", *(_image(path) for path in pictures)]
+    parts += ["<h2>Pictures of the last fold</h2>" if len(result.folds) > 1 else "<h2>Pictures</h2>", *(_image(path) for path in pictures)]
     parts += [f"<h2>The best {_SHOWN} trials of the last fold</h2>", _trials_table(result), "</html>"]
     return "\n".join(parts) + "\n"
 
@@ -67,14 +68,25 @@ def _best(result: SearchResult) -> Iterable[str]:
     if result.chosen is None:
         yield "<p>No trial ran to its end and met every constraint.</p>"
         return
-    columns = ["trial", *(o.key for o in result.section.objective), *map(short_name, result.section.parameters)]
-    yield _table(columns, [_row(trial) for trial in result.folds[-1].best])
+    yield _table(_columns(result), [_row(trial, result) for trial in result.folds[-1].best])
     yield f"<p>This gives the first of them again, digest <code>{result.digest or 'not computed'}</code>:</p>"
     yield f"<pre>{html.escape(result.command)}</pre>"
 
 
-def _row(trial: Trial) -> list[Any]:
-    return [trial.number, *trial.values, *trial.point.values()]
+def _columns(result: SearchResult) -> list[str]:
+    objectives = [objective.key for objective in result.section.objective]
+    return ["trial", *objectives, *map(short_name, result.section.parameters), *_beside(result).values()]
+
+
+def _row(trial: Trial, result: SearchResult) -> list[Any]:
+    beside = (trial.statistics.get(key, "") for key in _beside(result))
+    return [trial.number, *trial.values, *trial.point.values(), *beside]
+
+
+def _beside(result: SearchResult) -> dict[str, str]:
+    """What one wants to know of a trial whatever it was searched for, and what to call it."""
+    objectives = {objective.key for objective in result.section.objective}
+    return {key: name for key, name in _ALWAYS_SHOWN.items() if key not in objectives}
 
 
 def _folds_table(result: SearchResult) -> str:
@@ -104,8 +116,8 @@ def _trials_table(result: SearchResult) -> str:
         (trial for trial in result.folds[-1].trials if trial.values),
         key=lambda trial: (not trial.is_feasible, cost_of(trial, objectives)),
     )
-    columns = ["trial", *(o.key for o in objectives), *map(short_name, result.section.parameters), "feasible"]
-    return _table(columns, [[*_row(trial), "yes" if trial.is_feasible else "no"] for trial in ranked[:_SHOWN]])
+    rows = [[*_row(trial, result), "yes" if trial.is_feasible else "no"] for trial in ranked[:_SHOWN]]
+    return _table([*_columns(result), "feasible"], rows)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -198,6 +198,7 @@ def test_trials_are_written_as_csv_and_parquet_and_drawn(tmp_path):
     assert page.count("data:image/png;base64,") == 3
     assert result.digest is not None
     assert result.digest in page
+    assert "<th>return %</th><th>drawdown</th><th>trades</th>" in page
 
 
 def assert_drawn(path: Path) -> None:
