@@ -47,7 +47,8 @@ def _page(result: SearchResult, pictures: Sequence[Path]) -> str:
     ]
     if any(fold.test for fold in result.folds):
         parts += ["<h2>Tests on data that the search never saw</h2>", _folds_table(result)]
-    parts += ["<h2>Pictures of the last fold</h2>" if len(result.folds) > 1 else "<h2>Pictures</h2>", *(_image(path) for path in pictures)]
+    whose = " of the last fold" if len(result.folds) > 1 else ""
+    parts += [f"<h2>Pictures{whose}</h2>", *(_image(path) for path in pictures)]
     parts += [f"<h2>The best {_SHOWN} trials of the last fold</h2>", _trials_table(result), "</html>"]
     return "\n".join(parts) + "\n"
 
