@@ -8,18 +8,17 @@ when nobody can tell; then the venue is asked.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from bus.errors import AdmfError
 from bus.runtime.component import Handler, handles
-from bus.runtime.policies import CircuitOpen, Policy, PolicySettings
+from bus.runtime.policies import CircuitOpen, PolicySettings
 from bus.runtime.settings import RunContext
 from components.broker.base import BrokerBase, BrokerParameters
+from components.broker.live_calls import OrderStates, VenueCalls
 from components.broker.live_venue import Declined, InDoubt, LiveVenue, NotSent, VenueConfig, make_venue
 from schemas import (
     BrokerReport,
@@ -33,15 +32,6 @@ from schemas import (
     RunStarted,
 )
 
-STATES_KEPT: Final = 10_000
-"""So many orders' states are remembered for `get_order_status`; client order ids are remembered for the whole run."""
-
-_STATES: Final = {
-    ReportType.CANCELLED: OrderState.CANCELLED,
-    ReportType.EXPIRED: OrderState.EXPIRED,
-    ReportType.REJECTED: OrderState.REJECTED,
-    ReportType.UNKNOWN: OrderState.UNKNOWN,
-}
 logger = logging.getLogger("admf.live")
 
 
@@ -87,29 +77,15 @@ class LiveBrokerHandler(BrokerBase):
 
     def reset(self) -> None:
         """No order has been sent."""
-        parameters = self.parameters
+        own = self.parameters
         self._sent: set[str] = set()
-        self._states: dict[str, OrderState] = {}
-        self._states_lock = threading.Lock()  # a venue may speak from a thread of its own
-        self._ending = threading.Event()
-        self.wait: Callable[[float], object] = self._ending.wait
-        self._executor = ThreadPoolExecutor(1, f"{self.name} venue") if self.venue.blocks else None
-        self._policy = Policy(
-            self.name,
-            parameters.policies,
-            (NotSent,),
-            self._tell,
-            self._pause,
-            self._ending.is_set,
-            counted=(InDoubt,),
-        )
+        self._states = OrderStates()
+        self.calls = VenueCalls(self.name, self.venue.blocks, own.call_timeout_s, own.policies, self._tell)
 
     def stop(self) -> None:
         """Disconnect. Orders that work at the venue stay there."""
-        self._ending.set()
+        self.calls.close()
         self.venue.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
 
     @handles(RunStarted)
     def on_run_started(self, _message: RunStarted) -> None:
@@ -119,7 +95,7 @@ class LiveBrokerHandler(BrokerBase):
             AdmfError: the venue cannot be reached.
         """
         try:
-            self._policy.call(self._call, self.venue.open, self.context, self._on_said, self.clock)
+            self.calls.make(self.venue.open, self.context, self._on_said, self.clock)
         except (NotSent, InDoubt, Declined, CircuitOpen) as error:
             raise AdmfError(f"the venue {self.venue.name} cannot be reached: {error}") from error
         what = "real orders are sent" if self.venue.is_real else "no real orders are sent"
@@ -131,7 +107,7 @@ class LiveBrokerHandler(BrokerBase):
             self._tell(EdgeEvent.REFUSED, f"order {order.order_id} has been sent already; it is not sent again")
             return
         self._sent.add(order.order_id)
-        self._remember(order.order_id, OrderState.ROUTED)
+        self._states.set(order.order_id, OrderState.ROUTED)
         self._request(order.order_id, ReportType.REJECTED, self.venue.send, order)
 
     def cancel_order(self, order_id: str, reason: str = "") -> None:
@@ -144,12 +120,12 @@ class LiveBrokerHandler(BrokerBase):
 
     def get_order_status(self, order_id: str) -> OrderState | None:
         """As the venue has said last; ROUTED when it was sent, None for an order that was not (or long ago)."""
-        return self._states.get(order_id)
+        return self._states.of(order_id)
 
     def _request(self, order_id: str, refused: ReportType, function: Callable[..., None], *arguments: Any) -> None:
         """Make a request as the policy allows; whatever happens, the order manager hears of it."""
         try:
-            self._policy.call(self._call, function, *arguments)
+            self.calls.make(function, *arguments)
         except Declined as error:
             self._answer(order_id, refused, error.code, str(error))
         except (NotSent, CircuitOpen) as error:
@@ -161,45 +137,20 @@ class LiveBrokerHandler(BrokerBase):
             self._answer(order_id, ReportType.UNKNOWN, "IN_DOUBT", str(error))
             self._ask(order_id)
 
-    def _pause(self, seconds: float) -> None:
-        self.wait(seconds)
-
     def _ask(self, order_id: str) -> None:
         try:
-            self._policy.call(self._call, self.venue.ask, order_id)
+            self.calls.make(self.venue.ask, order_id)
         except (NotSent, InDoubt, Declined, CircuitOpen) as error:
             self._tell(EdgeEvent.FAILED, f"{order_id}: the venue cannot be asked: {error}; it stays UNKNOWN")
 
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        if self._executor is None:
-            function(*arguments)
-            return
-        timeout_s = self.parameters.call_timeout_s
-        try:
-            self._executor.submit(function, *arguments).result(timeout_s)
-        except TimeoutError:
-            raise InDoubt(f"the venue has not answered within {timeout_s:g} s") from None
-
     def _answer(self, order_id: str, report: ReportType, code: str, reason: str) -> None:
-        self._note(message := BrokerReport(order_id, self.name, report, self.clock.now_ns, code, reason))
+        message = BrokerReport(order_id, self.name, report, self.clock.now_ns, code, reason)
+        self._states.note(message)
         self.emit(message)
 
     def _on_said(self, message: Message) -> None:
-        self._note(message)
+        self._states.note(message)
         self.publish(message)
-
-    def _note(self, message: Message) -> None:
-        if isinstance(message, Fill):
-            done = message.leaves_quantity <= 0
-            self._remember(message.order_id, OrderState.FILLED if done else OrderState.PARTIAL)
-        elif isinstance(message, BrokerReport) and message.report in _STATES:
-            self._remember(message.order_id, _STATES[message.report])
-
-    def _remember(self, order_id: str, state: OrderState) -> None:
-        with self._states_lock:
-            self._states[order_id] = state
-            if len(self._states) > STATES_KEPT:
-                del self._states[next(iter(self._states))]
 
     def _tell(self, event: EdgeEvent, reason: str) -> None:
         """A record, and a line of diagnostics."""

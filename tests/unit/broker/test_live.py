@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from bus.errors import AdmfError
 from bus.log import LogWriter
 from bus.log_reader import LogReader
-from bus.runtime.policies import Policy
 from components.broker.live import LiveBrokerHandler
 from components.broker.live_venue import Declined, InDoubt, NotSent
 from schemas import (
@@ -92,7 +91,7 @@ class Live(Bench):
         self.broker.publish = self.published.append
         super().__init__(self.broker)
         self.time = FakeTime()
-        self.broker.wait = self.time.wait
+        self.broker.calls.wait = self.time.wait
         self.publish(RunStarted("", "", "", ""), ts=T0)
 
     @property
@@ -130,7 +129,7 @@ def test_a_venue_that_is_not_there_when_the_run_starts_is_tried_again_and_then_e
         broker = LiveBrokerHandler("broker", {"venue": {"class": FAKE}, "policies": {"retry": {"attempts": 2}}})
         broker.publish = lambda _: None
         bus = Bench(broker)
-        broker.wait = FakeTime().wait
+        broker.calls.wait = FakeTime().wait
         broker.venue.outcomes = list(outcomes)
         bus.publish(RunStarted("", "", "", ""), ts=T0)
         return bus
@@ -271,7 +270,7 @@ def test_a_venue_that_blocks_is_called_in_a_thread_and_one_that_does_not_answer_
         threads.append(threading.current_thread().name)
         stuck.wait(20)
 
-    bus.broker._executor = ThreadPoolExecutor(1, "venue")
+    bus.broker.calls.executor = ThreadPoolExecutor(1, "venue")
     bus.venue.send = send
     bus.venue.ask = lambda order_id: None
     bus.submit("7")
@@ -285,8 +284,7 @@ def test_stopping_ends_pauses_and_disconnects():
     bus = fake()
     bus.broker.stop()
     assert bus.venue.requests == [("close",)]
-    assert isinstance(bus.broker._policy, Policy)
-    assert bus.broker._ending.is_set()
+    assert bus.broker.calls._ending.is_set()
 
 
 @pytest.mark.parametrize(
