@@ -13,7 +13,6 @@ in the order of the log, and its outputs say which record they answer: fed the s
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from bus.errors import ComponentError, ProtocolError
 from bus.hosts import serve
 from bus.inbox import Inbox
 from bus.live_link import LiveLink, PolledLink
+from bus.live_watch import Watchdog
 from bus.log import Log
 from bus.record import encode_record
 from bus.runtime.clock import HubClock
@@ -37,16 +37,9 @@ from schemas import Bar, ComponentFailed, Halt, Message, Quote, Trade
 from schemas.codec import encode
 from schemas.registry import TYPE_IDS
 
-LAGGING: Final = 10_000
-"""Records that a host may be behind before the log says so."""
-OFF_CLOCK_S: Final = 60.0
-"""Seconds between a message of the market and the hub's clock after which the diagnostics say so."""
-_WATCH_S: Final = 0.2
 _SETTLE_S: Final = 0.05
 _TIMER_REQUEST_IDS: Final = frozenset(TYPE_IDS[message_type] for message_type in TIMER_REQUESTS)
 _MARKET_DATA_IDS: Final = frozenset(TYPE_IDS[message_type] for message_type in (Bar, Quote, Trade))
-
-logger = logging.getLogger("admf.live")
 
 
 class LiveBus:
@@ -76,9 +69,7 @@ class LiveBus:
         self._sequencer = Sequencer(wiring.rules)
         self._answers: list[Output] = []
         """What the components of this thread have answered; it goes before what has come from elsewhere."""
-        self._watched = 0.0
-        self._lagging: set[int] = set()
-        self._off_clock: set[int] = set()
+        self._watchdog = Watchdog(links, self._name)
 
     def start(self) -> None:
         """Begin to take what the hosts emit."""
@@ -107,7 +98,7 @@ class LiveBus:
             ComponentError: a component failed, or a host died or went silent.
             ProtocolError: a host broke the rules.
         """
-        self._watch()
+        self._watchdog.look(self.check)
         # A timer whose time has come goes first. In a recording only data say what time it is: see `_enter`.
         acted = bool(self._answers) or self._fire(self._clock.now_ns() + 1)
         self._settle_inline()
@@ -168,8 +159,8 @@ class LiveBus:
                     self._fire(ts)
                     self._settle_inline()
                 self._clock.follow(ts)
-                if not self._clock.follows_data and output.source not in self._off_clock:
-                    self._compare_clocks(output.source, ts)
+                if not self._clock.follows_data:
+                    self._watchdog.compare(output.source, ts, self.hub_time)
             batch.append(output)
         self._commit(batch)
 
@@ -183,20 +174,6 @@ class LiveBus:
     def _only_data_tell(self, ts: int) -> bool:
         """Whether a timer is set for a time before `ts`, and only data of that time will say that it has passed."""
         return self.timers.next_ts < ts and self._clock.seconds_until(self.timers.next_ts) == math.inf
-
-    def _compare_clocks(self, source: int, ts: int) -> None:
-        """Say once of a source when its time is not ours: a simulated broker would never let our orders meet its
-        data."""
-        off_s = (self.hub_time() - ts) / 1e9
-        if abs(off_s) > OFF_CLOCK_S:
-            self._off_clock.add(source)
-            logger.warning(
-                "the data of %s are %.0f s %s the hub's clock: simulated orders and their data will miss each other; "
-                "let the data say what time it is, with live_trading.clock: data",
-                self._name(source),
-                abs(off_s),
-                "behind" if off_s > 0 else "before",
-            )
 
     def _fire(self, before: int, at_most: int | None = None) -> bool:
         """Let timers fire that are set for a time before this one; whether there were any."""
@@ -262,22 +239,6 @@ class LiveBus:
         outputs = self._polled.poll(0.0) if self._polled is not None else []
         self._enter(outputs)
         return bool(outputs)
-
-    def _watch(self) -> None:
-        """Look now and then whether a host lags; one that is dead or silent says so itself."""
-        now = time.monotonic()
-        if now - self._watched < _WATCH_S:
-            return
-        self._watched = now
-        self.check()
-        for index, link in enumerate(self._links):
-            lag, name = link.lag(), getattr(link, "name", "a process")
-            if lag > LAGGING and index not in self._lagging:
-                self._lagging.add(index)
-                logger.warning("%s is %d records behind; the others do not wait for it", name, lag)
-            elif lag < LAGGING // 2 and index in self._lagging:
-                self._lagging.discard(index)
-                logger.warning("%s has caught up", name)
 
     def _name(self, source: int) -> str:
         return self._wiring.members[source - 1].component.name if source else "hub"

@@ -149,8 +149,8 @@ def test_a_timer_fires_when_the_hubs_clock_has_reached_it_though_nothing_else_co
 
 
 def test_a_slow_host_is_reported_and_slows_nobody(caplog, monkeypatch):
-    monkeypatch.setattr("bus.live.LAGGING", 20)
-    monkeypatch.setattr("bus.live._WATCH_S", 0.0)
+    monkeypatch.setattr("bus.live_watch.LAGGING", 20)
+    monkeypatch.setattr("bus.live_watch._WATCH_S", 0.0)
     source, gate, sink = Held("bars", Bar), Gate("gate", {"closed_at": 1}), Sink("sink")
     with LiveRun([source, gate, sink, PlainCoordinator("c")], ("gate", "sink")).under_way() as run:
         source.give(*[a_bar(n) for n in range(50)])
