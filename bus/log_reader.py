@@ -24,6 +24,7 @@ from bus.record import (
     Record,
     decode_record,
 )
+from bus.record_run import check_run
 from schemas import Message, SourceDeclared, TypeDeclared
 from schemas.codec import DecodeError, decode
 from schemas.registry import TYPE_IDS
@@ -31,6 +32,8 @@ from schemas.registry import TYPE_IDS
 _CHUNK: Final = 256 * 1024
 _SOURCE_DECLARED: Final = TYPE_IDS[SourceDeclared]
 _CRC_FROM: Final = 4
+_STREAK: Final = 8
+"""Records of equal length after which it is looked whether a run of such follows."""
 _CHECKED: Final = struct.Struct("<I4xIQ26xH")
 """Of a record's head what checking needs: crc32, length, seq, type."""
 
@@ -176,7 +179,8 @@ class LogReader:
         Such are marks and footers, damage, and a record that `data` ends in. The loop is the hottest of all reading.
         """
         offsets, declared = [offset], []
-        digested: list[memoryview] = []
+        digested: list[bytes | memoryview] = []
+        streak, length_before = 0, -1
         view, size, last_seq = memoryview(data), len(data), self.last_seq
         add, digest, check, head = offsets.append, digested.append, crc32, _CHECKED.unpack_from
         while offset + HEADER_SIZE <= size and not self.closed:
@@ -192,8 +196,17 @@ class LogReader:
             digest(covered[DIGESTED_FROM - _CRC_FROM :])
             last_seq, offset = seq, end
             add(offset)
+            streak = streak + 1 if length == length_before else 0
+            length_before = length
+            if streak == _STREAK and type_id > _SOURCE_DECLARED:
+                step, streak = HEADER_SIZE + length, 0
+                while (run := check_run(data, offset, step, last_seq + 1, type_id))[0]:
+                    digest(run[1])
+                    last_seq, end = last_seq + run[0], offset + run[0] * step
+                    offsets += range(offset + step, end + 1, step)
+                    offset = end
         self.last_seq = last_seq
-        self.records += len(digested)
+        self.records += len(offsets) - 1
         if self.check_digest:
             self._digest.update(b"".join(digested))
         for at in declared:

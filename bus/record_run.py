@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
-from bus.record import DIGESTED_FROM, EPOCH_SUM
+from bus.record import DIGESTED_FROM, EPOCH_SUM, HEAD, HEADER_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,9 @@ LEAST: Final = 64
 """Fewer records are quicker encoded one by one."""
 MOST: Final = 1024
 """More do not stay in the processor's cache."""
+LONGEST: Final = 1024
+"""Bytes of a record. The table for a length takes a kilobyte a byte of it."""
+_LENGTHS_KEPT: Final = 32
 
 
 def encode_run(
@@ -51,7 +54,43 @@ def encode_run(
     return records.tobytes(), bodies.tobytes()
 
 
-@functools.cache
+def check_run(data: bytes, offset: int, size: int, seq: int, type_id: int) -> tuple[int, bytes]:
+    """Sound records of a type at `offset`, each of `size` bytes and of the first epoch, numbered from `seq` on.
+
+    How many there are, at most `MOST`, and their digested parts. It is 0 also where a run is too short, or its records
+    too long, to be worth the while: it says what is sound, not what is not.
+    """
+    count = min(MOST, (len(data) - offset) // size)
+    if count < LEAST or size > LONGEST or not _goes_on(data, offset + (LEAST - 1) * size, size, seq + LEAST - 1):
+        return 0, b""
+    import numpy as np
+
+    records = np.frombuffer(data, _layout(size - HEADER_SIZE), count, offset)
+    count = _leading(
+        (records["length"] == size - HEADER_SIZE)
+        & (records["seq"] == np.arange(count, dtype=np.uint64) + np.uint64(seq))
+        & (records["epoch"] == 1)
+        & (records["type"] == type_id)
+    )
+    if count < LEAST:
+        return 0, b""
+    bodies = np.ascontiguousarray(records.view(np.uint8).reshape(len(records), -1)[:count, DIGESTED_FROM:])
+    count = _leading(_checksums(bodies) == records["crc32"][:count])
+    return count, bodies[:count].tobytes()
+
+
+def _goes_on(data: bytes, offset: int, size: int, seq: int) -> bool:
+    """Whether a record's length and seq are what they must be in a run."""
+    _, _, length, its_seq, *_ = HEAD.unpack_from(data, offset)
+    return bool(length == size - HEADER_SIZE and its_seq == seq)
+
+
+def _leading(sound: NDArray[Any]) -> int:
+    """How many are true before the first that is not."""
+    return len(sound) if sound.all() else int(sound.argmin())
+
+
+@functools.lru_cache(maxsize=_LENGTHS_KEPT)
 def _layout(payload: int) -> Any:
     import numpy as np
 
@@ -73,7 +112,7 @@ def _checksums(bodies: NDArray[Any]) -> NDArray[Any]:
     return sums
 
 
-@functools.cache
+@functools.lru_cache(maxsize=_LENGTHS_KEPT)
 def _contributions(length: int) -> NDArray[Any]:
     """What a byte of this value (column), so far from the end (row), adds to the checksum, by exclusive or."""
     import numpy as np

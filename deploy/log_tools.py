@@ -200,6 +200,8 @@ def first_difference(left: Path, right: Path) -> Difference | None:
     """
     one, two = LogReader(left, check_digest=False), LogReader(right, check_digest=False)
     for a, b in itertools.zip_longest(one, two):
+        if a == b:
+            continue
         if a is None or b is None or a._replace(epoch=0) != b._replace(epoch=0):
             seq = (a or b).seq
             return Difference(seq, a and describe(one, a), b and describe(two, b))
