@@ -17,9 +17,10 @@ EXPECTED = yaml.safe_load((FOLDER / "expected.yaml").read_text())
 A_TENTH_OF_A_CENT = 1e-3
 
 
-@pytest.fixture(params=["local", "threads", "processes"])
-def run(request, tmp_path: Path):
-    document = launch_json(FOLDER / "topology.yaml", tmp_path, "--placement", request.param)
+@pytest.fixture(scope="module", params=["local", "threads", "processes"])
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    document = launch_json(FOLDER / "topology.yaml", folder, "--placement", request.param)
     reader = LogReader(Path(document["run_dir"]))
     return document, [reader.message(record) for record in reader]
 

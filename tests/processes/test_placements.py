@@ -39,7 +39,7 @@ def test_the_digest_of_the_main_job_is_the_same_on_every_python(tmp_path):
 
 
 def test_every_component_of_the_processes_topology_has_a_process_of_its_own(tmp_path):
-    document = launch_json(IN_PROCESSES, tmp_path)
+    document = launch_json(IN_PROCESSES, tmp_path, "--set", "backtest.end_date=2005-06-30")
     assert document["mode"] == "BACKTEST_PARALLEL"
     components = [process["components"] for process in document["processes"] if process["role"] == "component"]
     assert sorted(name for (name,) in components) == [
