@@ -50,6 +50,8 @@ class Endpoint:
     _inbound: Inbound = field(default_factory=Inbound)
     _waker: Waker = field(default_factory=Waker)
     _fetching: bool = False
+    _quiet_said: list[frozenset[type[Message]]] = field(default_factory=list)
+    _quiet_ids: frozenset[int] = frozenset()
     _streams: dict[int, BlockReader] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -191,10 +193,17 @@ class Endpoint:
         if outbound is not None:
             self.publisher.publish(outbound, frame.wave, outputs)
         elif frame.owing >> self._index & 1:
-            self._say(p.pack_done(frame.wave, self.runner.quiet(), outputs))
+            self._say(p.pack_done(frame.wave, self._quiet(), outputs))
         elif outputs:
             names = ", ".join(member.component.name for member in self.runner.members)
             raise ComponentError(names, "published in answer to a type that it had declared quiet")
+
+    def _quiet(self) -> frozenset[int]:
+        """What the runner says of it, asked again only when some component says something else than before."""
+        said = [frozenset(member.component.quiet) for member in self.runner.members]
+        if said != self._quiet_said:
+            self._quiet_said, self._quiet_ids = said, self.runner.quiet()
+        return self._quiet_ids
 
     def _serve_records(self, *parts: bytes) -> list[Output]:
         records: Iterable[Record] = decode_records(parts[0])

@@ -51,6 +51,7 @@ class Hub:
     """The epoch that every publish must name in the live discipline; 0 in the deterministic one."""
 
     _watched: float = 0.0
+    _timeout_ms: int = -1
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.endpoints)
@@ -111,17 +112,15 @@ class Hub:
 
     def serve(self, timeout_ms: int) -> bool:
         """Serve one frame, if one comes in time; whether it was from an endpoint of ours."""
-        return self.wait(timeout_ms) and self.serve_next()
-
-    @property
-    def has_more(self) -> bool:
-        """Whether a frame has come."""
-        return bool(int(self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
-
-    def serve_next(self) -> bool:
-        """Serve the frame that has come; whether it was from an endpoint of ours."""
         router = self._router
-        routing_id, data = router.recv(), router.recv()
+        if timeout_ms != self._timeout_ms:
+            self._timeout_ms = timeout_ms
+            router.setsockopt(zmq.RCVTIMEO, timeout_ms)
+        try:
+            routing_id = router.recv()
+        except zmq.Again:
+            return False
+        data = router.recv()
         while router.getsockopt(zmq.RCVMORE):
             data += router.recv()
         index = self.roster.index_of(routing_id)
@@ -129,11 +128,18 @@ class Hub:
             self._on_stranger(routing_id, data)
             return False
         try:
-            self._on_frame(index, data)
+            kind = data[:1]
+            if not self.on_frame(index, kind, data):
+                self._on_other(index, kind, data)
         except (struct.error, LookupError, TypeError, ValueError) as error:
             name = self.endpoints[index].name
             raise ProtocolError(f"{name} sent a {data[:1]!r} frame that cannot be read: {error}") from error
         return True
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a frame has come."""
+        return bool(int(self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def wait(self, timeout_ms: int) -> bool:
         """Wait for a frame, for somebody to `wake` us, or until the time is over; whether there is a frame."""
@@ -183,10 +189,7 @@ class Hub:
             for name in ("in", "out"):
                 Path(place, name).unlink(missing_ok=True)
 
-    def _on_frame(self, index: int, data: bytes) -> None:
-        kind = data[:1]
-        if self.on_frame(index, kind, data):
-            return
+    def _on_other(self, index: int, kind: bytes, data: bytes) -> None:
         if kind == p.READY:
             self.endpoints[index].ready = True
         elif kind == p.FAILED:

@@ -18,7 +18,7 @@ from bus.wave import Sequenced
 KEEP_BYTES = 64 * 1024 * 1024
 """As many bytes of frames are kept for slow endpoints; what is older they get from the log."""
 _AT_A_TIME = 4096
-"""Outputs that are taken in one round, so that a flood does not keep the first of them waiting."""
+"""Frames, and outputs, that are taken in one round, so that a flood does not keep the first of them waiting."""
 _ACCEPT_EVERY = 64
 """Outputs after which their publisher is told that they are in the log; until the next heartbeat it can wait."""
 _TRIM_EVERY = 256
@@ -81,7 +81,7 @@ class LiveHub:
             # Nothing waits: the next frame is all there is, and goes on its way without a look for others.
             deadline = time.monotonic() + timeout_s
             while not self._outputs and not hub.woken and (left := deadline - time.monotonic()) > 0:
-                if not hub.serve(min(int(left * 1000) + 1, POLL_MS)):
+                if not hub.wait(min(int(left * 1000) + 1, POLL_MS)) or not hub.serve(0):
                     self._watch()
         hub.woken = False
         outputs, self._outputs = self._outputs, []
@@ -144,10 +144,12 @@ class LiveHub:
             self._trim()
 
     def _drain(self) -> bool:
-        """Serve all frames that have come; whether there was an output among them."""
+        """Serve the frames that have come; whether there was an output among them."""
         hub, outputs = self.hub, self._outputs
-        while hub.has_more and len(outputs) < _AT_A_TIME:
-            hub.serve_next()
+        frames = 0
+        while frames < _AT_A_TIME and len(outputs) < _AT_A_TIME and hub.has_more:
+            hub.serve(0)
+            frames += 1
         return bool(outputs)
 
     def _accept(self, at_least: int) -> None:

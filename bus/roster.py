@@ -34,6 +34,8 @@ class Roster:
 
     endpoints: Sequence[EndpointSpec]
     _by_routing_id: dict[bytes, int] = field(default_factory=dict)
+    _owing: dict[int, int] = field(default_factory=dict)
+    """By type, as long as nobody changes what it is quiet for."""
 
     def __post_init__(self) -> None:
         if len(self.endpoints) > p.MAX_ENDPOINTS:
@@ -68,8 +70,19 @@ class Roster:
 
     def owing(self, type_id: int) -> int:
         """The mask of those who take a type and may answer it."""
+        known = self._owing.get(type_id)
+        if known is not None:
+            return known
         mask = 0
         for index, endpoint in enumerate(self.endpoints):
             if type_id in endpoint.takes and type_id not in endpoint.quiet:
                 mask |= 1 << index
+        self._owing[type_id] = mask
         return mask
+
+    def set_quiet(self, index: int, quiet: frozenset[int]) -> None:
+        """Endpoint `index` will not answer these types until it says otherwise."""
+        endpoint = self.endpoints[index]
+        if endpoint.quiet != quiet:
+            endpoint.quiet = quiet
+            self._owing.clear()

@@ -128,7 +128,7 @@ class WaveHub:
         for output in outputs:
             if output.source not in endpoint.source_ids:
                 raise ProtocolError(f"{endpoint.name} published as source {output.source}, which it is not")
-        endpoint.quiet = quiet
+        self.hub.roster.set_quiet(index, quiet)
         self._outputs += outputs
         self._pending &= ~(1 << index)
 

@@ -1,4 +1,4 @@
-"""Speed over ZeroMQ against a floor in plain pyzmq, measured in turn with it: `python -m tests.benchmarks.wire`.
+"""Speed over ZeroMQ against a floor in plain pyzmq, measured in turn with it: `python -m tests.benchmarks.wire orders`.
 
 The processes of these runs are endpoints as a launch starts them, with components that do next to nothing; the hub, its
 bus and its log are those of a run.
@@ -39,7 +39,7 @@ from schemas.codec import encode
 from schemas.registry import TYPE_IDS
 from tests.benchmarks import wire_floor
 from tests.benchmarks.parts import Empty, MinuteBars
-from tests.benchmarks.result import Options, Result, median_of, ratio_of
+from tests.benchmarks.result import Options, Result, machine, median_of, ratio_of, write_down
 from tests.benchmarks.wire_parts import Broker, Flood, Listener, Manager, Risk
 from tests.support.builders import a_bar, a_fill, an_order
 from tests.support.parts import PlainCoordinator
@@ -165,7 +165,7 @@ def wave_run(components: Sequence[Component], bars: int) -> float:
 
 def orders(options: Options) -> Iterator[Result]:
     """Orders from risk to the broker and their fills back, one after another and many at once."""
-    count, window = (10_000 if options.full else 3_000), 100
+    count, window = (10_000 if options.full else 1_500), 100
     sizes = [HEADER_SIZE + len(encode(m)) for m in (a_fill(), an_order(), SubmitOrder(an_order(), "broker"))]
     floors, ours = [], []
     for _ in range(options.runs):
@@ -184,7 +184,7 @@ def orders(options: Options) -> Iterator[Result]:
 
 def bars(options: Options) -> Iterator[Result]:
     """Bars of a deterministic run over processes, each awaited from all that may answer it."""
-    count = 20_000 if options.full else 5_000
+    count = 20_000 if options.full else 2_500
     size = HEADER_SIZE + len(encode(a_bar()))
     floors, ours = [], []
     for _ in range(options.runs):
@@ -207,23 +207,24 @@ def hub(options: Options) -> Iterator[Result]:
     yield median_of("wire: hub and log", rates, "records/s of CPU", aim=150_000.0, bound="at least")
 
 
+PARTS = (orders, bars, hub)
+
+
 def measure(options: Options) -> Iterator[Result]:
     """All of them."""
-    for benchmark in (orders, bars, hub):
+    for benchmark in PARTS:
         yield from benchmark(options)
 
 
 def main() -> None:
-    """Run them, or be a child process of one."""
+    """Run one of them: `make bench BENCH="wire"` runs all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=["orders", "bars", "hub", []], help="all when none is given")
+    parser.add_argument("part", choices=[benchmark.__name__ for benchmark in PARTS])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--full", action="store_true")
-    arguments = parser.parse_args()
-    for benchmark in (orders, bars, hub):
-        if not arguments.names or benchmark.__name__ in arguments.names:
-            for result in benchmark(Options(arguments.runs, arguments.full)):
-                print(result.line(), flush=True)
+    given = parser.parse_args()
+    (part,) = (benchmark for benchmark in PARTS if benchmark.__name__ == given.part)
+    write_down(machine(), part(Options(given.runs, given.full)), record=False)
 
 
 if __name__ == "__main__":
