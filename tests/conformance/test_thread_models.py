@@ -174,7 +174,8 @@ def test_runs_whose_components_are_processes_by_default(model, mode, tmp_path):
     held_to(RUN_CELLS[model, mode], lambda: plan, plain_digest())
 
 
-@pytest.mark.parametrize("model", [m for m in ThreadModel if m is not ThreadModel.PROCESS_PARALLEL])
+@pytest.mark.processes
+@pytest.mark.parametrize("model", ThreadModel)
 def test_a_capture_is_replayed_alike_under_every_thread_model(model, tmp_path):
     result = launch(plan_of(small(tmp_path, "BACKTEST_SINGLE"), Path("topology")))
     capture = open_capture(Path(result.run_dir))
