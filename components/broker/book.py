@@ -7,6 +7,8 @@ level, so that a bar looks at no order that its range does not reach: far-away o
 from __future__ import annotations
 
 import heapq
+import operator
+from collections.abc import Sequence
 
 import msgspec
 
@@ -99,6 +101,19 @@ class Book:
         self.last_ts = ts
         self.last = record
         self.market = None
+
+    def observe_all(self, bars: Sequence[Bar]) -> None:
+        """Remember many bars at once, as `observe` would one after another."""
+        times = [bar.ts for bar in bars]
+        if self.last_ts:
+            times.insert(0, self.last_ts)
+        gaps = set(map(operator.sub, times[1:], times))
+        gaps.add(self.interval)
+        gaps.discard(0)
+        self.interval = min(gaps, default=0)
+        self.observe(bars[-1])
+        if len(times) > 1:
+            self.previous_ts = times[-2]
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""

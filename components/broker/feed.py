@@ -46,11 +46,16 @@ def on_bar(venue: Venue, bar: Bar) -> None:
 
 def on_idle_bars(venue: Venue, bars: Sequence[Bar]) -> None:
     """Bars that come while there is no order and no request: they are only to be remembered."""
-    books = venue.desk.books
-    for bar in bars:
-        book = books.get(bar.symbol) or venue.desk.book(bar.symbol)
+    desk, symbols = venue.desk, {bar.symbol for bar in bars}
+    if len(symbols) == 1:
+        book = desk.book(bars[0].symbol)
         if not book.ticks:
-            book.observe(bar)
+            book.observe_all(bars)
+    else:
+        for bar in bars:
+            book = desk.books.get(bar.symbol) or desk.book(bar.symbol)
+            if not book.ticks:
+                book.observe(bar)
     _wake(venue, bars[-1].ts, bars[-1].symbol)
 
 

@@ -101,7 +101,8 @@ class RiskStub(Component):
                 if order.protects:
                     self._cancel(order)
         for made in orders_for(signal, closing, opening, self._next_id, self.clock.now_ns):
-            self._publish(made)
+            holdings.add(made)
+            self.emit(made)
 
     @handles(ClosePositions)
     def on_close_positions(self, _request: ClosePositions) -> None:
@@ -110,16 +111,14 @@ class RiskStub(Component):
         now = self.clock.now_ns
         self.emit(CancelOrder("", now, reason=CLOSE_AT_END))
         for symbol, quantity in sorted(self._holdings.positions.items()):
-            self._publish(closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END))
+            made = closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END)
+            self._holdings.add(made)
+            self.emit(made)
 
     def _cancel(self, working: Working) -> None:
         if not working.cancelling:
             working.cancelling = True
             self.emit(CancelOrder(working.order.order_id, self.clock.now_ns, working.order.symbol, OVERTAKEN))
-
-    def _publish(self, order: Order) -> None:
-        self._holdings.add(order)
-        self.emit(order)
 
     def _next_id(self) -> str:
         self._orders_made += 1

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bus.runtime.settings import Instrument
 from components.broker.book import ARRIVE, CANCEL, EXPIRE, Action, Book
@@ -120,3 +124,20 @@ def test_the_shortest_time_between_bars_is_taken_for_their_length():
         book.observe(a_bar(day))
     assert book.interval == DAY_NS
     assert (book.previous_ts, book.last_ts) == (T0 + 4 * DAY_NS, T0 + 7 * DAY_NS)
+
+
+@given(
+    before=st.lists(st.integers(0, 3), max_size=3),
+    gaps=st.lists(st.integers(0, 3), min_size=1, max_size=8),
+)
+def test_bars_observed_at_once_leave_a_book_as_one_by_one(before, gaps):
+    one_by_one, at_once = a_book(), a_book()
+    bars = [a_bar(ts=T0 + ts) for ts in itertools.accumulate([*before, *gaps])]
+    for book in (one_by_one, at_once):
+        for bar in bars[: len(before)]:
+            book.observe(bar)
+    for bar in bars[len(before) :]:
+        one_by_one.observe(bar)
+    at_once.observe_all(bars[len(before) :])
+    for name in ("last", "last_ts", "previous_ts", "interval", "market"):
+        assert getattr(one_by_one, name) == getattr(at_once, name)
