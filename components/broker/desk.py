@@ -17,7 +17,7 @@ from components.broker.groups import Groups
 from components.broker.market import Market
 from components.broker.pricing import Event
 from components.broker.working import Working, missing, remainder, tidy
-from schemas import BrokerReport, Order, OrderState, ReportType
+from schemas import BrokerReport, Order, OrderState, OrderType, ReportType
 
 FINAL_ORDERS_KEPT: Final = 10_000
 """So many final orders are remembered, to tell a late cancel what became of its order."""
@@ -65,11 +65,6 @@ class Desk:
         order = self.orders.get(order_id)
         return order.state if order else self.final.get(order_id)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing that market data could bring about."""
-        return not self.orders and not self.in_flight
-
     def enter(self, order: Order) -> Working | None:
         """Take on an order. None if it is a repeat, or if it ends at once for a reason that is reported.
 
@@ -86,7 +81,8 @@ class Desk:
         self.orders[order_id] = working
         if working.group:
             self._groups.join(working)
-        if lacks := missing(order):
+        is_complete = order.order_type is OrderType.MARKET and order.quantity > 0
+        if not is_complete and (lacks := missing(order)):
             self.end(working, ReportType.REJECTED, "INCOMPLETE_ORDER", f"a {order.order_type} order needs {lacks}")
         elif working.group and self._groups.is_over(working):
             self.end(working, ReportType.CANCELLED, "OCO", "another order of its group has filled")

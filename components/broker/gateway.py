@@ -77,10 +77,11 @@ def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
 
 def _send(venue: Venue, order: Working) -> None:
     settings, desk, symbol = venue.settings, venue.desk, order.order.symbol
-    delay = 0 if settings.delay_ns is None else settings.delay_ns("order")
-    order.arrival_ts = venue.now + delay
+    now = order.arrival_ts = venue.now
+    if settings.delay_ns is not None:
+        order.arrival_ts += settings.delay_ns("order")
     book = desk.books.get(symbol) or desk.book(symbol)
-    if settings.terms.fill_price == "latest" and not delay and book.last is not None:
+    if settings.terms.fill_price == "latest" and order.arrival_ts == now and book.last is not None:
         venue.walk(book, latest_market(venue.market(book))).meet(order)
     if order.alive:
         book.schedule(Action(order.arrival_ts, next(desk.numbers), ARRIVE, order))

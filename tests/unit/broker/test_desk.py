@@ -83,11 +83,10 @@ def test_what_an_order_may_reduce_is_the_opposite_position():
     assert desk.reducible(buy) == 0.0
 
 
-def test_a_desk_is_idle_without_orders_and_requests():
+def test_an_order_that_has_ended_is_not_among_the_orders_but_known():
     desk, _, _ = a_desk()
-    assert desk.is_idle
     order = desk.enter(an_order())
-    assert not desk.is_idle
+    assert list(desk.orders) == ["risk-1"]
     desk.end(order, ReportType.CANCELLED, "", "")
-    assert desk.is_idle
+    assert not desk.orders
     assert desk.status("risk-1") is OrderState.CANCELLED
