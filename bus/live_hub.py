@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from bus.errors import ProtocolError
 from bus.hub import POLL_MS, Hub
 from bus.live_link import Receive
 from bus.log_range import LogRange
+from bus.peer import ACCEPT_EVERY, Peer
 from bus.runtime.runner import Output
 from bus.wave import Sequenced
 
@@ -19,25 +20,8 @@ KEEP_BYTES = 64 * 1024 * 1024
 """As many bytes of frames are kept for slow endpoints; what is older they get from the log."""
 _AT_A_TIME = 4096
 """Frames, and outputs, that are taken in one round, so that a flood does not keep the first of them waiting."""
-_ACCEPT_EVERY = 64
-"""Outputs after which their publisher is told that they are in the log; until the next heartbeat it can wait."""
 _TRIM_EVERY = 256
 _SYNC_MS = 20
-
-
-@dataclass
-class _Peer:
-    """What the hub knows of an endpoint in the live discipline, by source where it says so."""
-
-    accepted: dict[int, int]
-    untold: int = 0
-    """How many accepted outputs it does not know of."""
-    asked: dict[int, int] = field(default_factory=dict)
-    """What it has been asked for, because something else came."""
-    reported: bool = False
-    """It has said how far it is since it was asked last, and nothing that it published was missing."""
-    wave: int = 0
-    records: int = 0
 
 
 @dataclass
@@ -60,7 +44,7 @@ class LiveHub:
     def __post_init__(self) -> None:
         self.hub.on_frame = self._on_frame
         sources = [endpoint.source_ids for endpoint in self.hub.endpoints]
-        self._peers = [_Peer({source: self.accepted.get(source, 0) for source in ids}) for ids in sources]
+        self._peers = [Peer({source: self.accepted.get(source, 0) for source in ids}) for ids in sources]
         self._ranges = [LogRange(self.log, endpoint.takes) if self.log else None for endpoint in self.hub.endpoints]
 
     def start(self, receive: Receive) -> None:
@@ -100,7 +84,7 @@ class LiveHub:
     def acknowledge(self) -> None:
         """All outputs that `poll` has returned are in the log; who has many of them is told."""
         if not self._outputs:
-            self._accept(_ACCEPT_EVERY)
+            self._accept(ACCEPT_EVERY)
 
     def lag(self) -> int:
         """How many of the records published the slowest process has not served, as far as it has said."""
@@ -130,7 +114,7 @@ class LiveHub:
             self._watch()
         return True
 
-    def _is_served(self, peer: _Peer) -> bool:
+    def _is_served(self, peer: Peer) -> bool:
         return peer.wave == self.hub.fan_out.wave and peer.reported
 
     def _watch(self) -> None:
@@ -169,8 +153,7 @@ class LiveHub:
         if kind == p.PUBLISH:
             self._on_publish(index, *p.unpack_publish(data))
         elif kind == p.PROGRESS:
-            wave, published = p.unpack_fields(data, 2)
-            self._on_progress(index, wave, published)
+            self._ask(index, self._peers[index].report(*p.unpack_fields(data, 2)))
         elif kind == p.FETCH:
             seq, wanted = p.unpack_fields(data, 2)
             if self.hub.fan_out.has_forgotten(wanted):
@@ -182,44 +165,25 @@ class LiveHub:
         return True
 
     def _on_publish(self, index: int, epoch: int, wave: int, items: list[tuple[int, Output]]) -> None:
-        peer = self._peers[index]
         if epoch != self.hub.epoch:
             reason = f"it speaks for epoch {epoch}, the run is in epoch {self.hub.epoch}"
             self.hub.send(index, p.pack_fields(p.KICK, reason))
             return
-        peer.wave = max(peer.wave, wave)
-        accepted, outputs = peer.accepted, self._outputs
-        for source_seq, output in items:
-            source = output.source
-            last = accepted.get(source)
-            if last is None:
-                name = self.hub.endpoints[index].name
-                raise ProtocolError(f"{name} published as source {source}, which it is not")
-            if source_seq == last + 1:
-                accepted[source] = source_seq
-                outputs.append(output)
-                peer.untold += 1
-            elif source_seq <= last:
-                peer.untold += _ACCEPT_EVERY  # it has not heard that we have it
-            else:
-                self._expect(index, source)
+        try:
+            outputs, gaps = self._peers[index].offer(wave, items)
+        except KeyError as error:
+            name = self.hub.endpoints[index].name
+            raise ProtocolError(f"{name} published as source {error.args[0]}, which it is not") from None
+        self._outputs += outputs
+        if gaps:
+            self._ask(index, gaps)
 
-    def _on_progress(self, index: int, wave: int, published: list[tuple[int, int]]) -> None:
-        peer = self._peers[index]
-        peer.wave, peer.reported = max(peer.wave, wave), True
-        peer.asked.clear()
-        for source, source_seq in published:
-            if source_seq > peer.accepted[source]:
-                self._expect(index, source)
-
-    def _expect(self, index: int, source: int) -> None:
-        """Ask, once, for what follows the last output accepted: it was sent and is lost."""
-        peer = self._peers[index]
-        expected = peer.accepted[source] + 1
-        peer.reported = False
-        if peer.asked.get(source) != expected:
-            peer.asked[source] = expected
-            self.hub.send(index, p.pack_fields(p.EXPECTED, source, expected))
+    def _ask(self, index: int, sources: Iterable[int]) -> None:
+        """Ask for what is missing of these sources."""
+        for source in sources:
+            expected = self._peers[index].ask(source)
+            if expected is not None:
+                self.hub.send(index, p.pack_fields(p.EXPECTED, source, expected))
 
     def _catch_up(self, index: int, seq: int) -> None:
         """Send records after `seq` from the log, up to where frames are kept or as much as goes at a time."""
