@@ -91,7 +91,14 @@ def config_path(capture: Capture) -> Path:
     for folder in _folders(capture):
         look_up_beside(folder)
     config = Path(str(capture.manifest.get("config") or "topology.yaml"))
-    return next((f for f in _folders(capture) if f.is_dir()), capture.folder) / config.name
+    folders = [folder for folder in _folders(capture) if folder.is_dir()]
+    return max(folders, key=lambda folder: _modules_in(capture, folder), default=capture.folder) / config.name
+
+
+def _modules_in(capture: Capture, folder: Path) -> int:
+    """How many of the capture's classes have their module in a folder: processes look in one only."""
+    names = {str(entry.get("class", "")).partition(".")[0] for entry in capture.behaviour["components"].values()}
+    return sum((folder / f"{name}.py").is_file() or (folder / name).is_dir() for name in names if name)
 
 
 def written(capture: Capture, name: str) -> dict[str, Any]:

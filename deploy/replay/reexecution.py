@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bus.errors import EXIT_DIVERGENCE
+from bus.errors import EXIT_DIVERGENCE, ComponentError
 from bus.log_reader import LogReader
 from bus.record import Record
 from bus.replay import Finer, Kind, Mismatch, ReplayBus, payload_of
@@ -142,11 +142,23 @@ def _once(
             comparison(capture),
             fine_from,
         )
-        mismatch = bus.run(watched(), lambda: reader.closed)
+        try:
+            mismatch = bus.run(watched(), lambda: reader.closed)
+        except Finer:
+            _close_after_failure(stack)
+            raise
+        if bus.failure is not None:
+            _close_after_failure(stack)
     result.records, result.compared, result.digest = reader.records, bus.compared, reader.digest
     result.is_whole = reader.closed
     result.divergence = _described(capture, mismatch, replay) if mismatch else None
     result.notes += _ending(reader, last, bus) if not mismatch else []
+
+
+def _close_after_failure(stack: contextlib.ExitStack) -> None:
+    """Close the hosts; a process whose component failed ends with an error, which is known already."""
+    with contextlib.suppress(ComponentError):
+        stack.close()
 
 
 def _ending(reader: LogReader, last: Sequence[Record], bus: ReplayBus) -> list[str]:

@@ -182,6 +182,36 @@ def test_a_component_that_raises_only_now_is_named_with_the_record_that_it_did_n
     assert found.causes[0]["type"] == "Fill"
 
 
+MOODY = """
+import os
+
+from bus.runtime.component import handles
+from schemas import Bar
+from tests.support.parts import EveryNth
+
+
+class Moody(EveryNth):
+    @handles(Bar)
+    def on_bar(self, bar):
+        if self.seen == 40 and os.environ.get("IN_A_BAD_MOOD"):
+            raise RuntimeError("not today")
+        super().on_bar(bar)
+"""
+
+
+@pytest.mark.processes
+def test_a_process_that_fails_only_now_is_named_with_the_record_that_it_did_not_answer(tmp_path, monkeypatch):
+    (tmp_path / "moody_for_replay.py").write_text(MOODY)
+    text = (ROOT / "tests" / "support" / "parts.yaml").read_text()
+    config = tmp_path / "topology.yaml"
+    config.write_text(text.replace("tests.support.parts.EveryNth", "moody_for_replay.Moody"))
+    run = Path(captured(tmp_path, "components.bars.count=60", config=config).run_dir)
+    monkeypatch.setenv("IN_A_BAD_MOOD", "1")
+    found = replayed(run, "strategy", placement=Placement.PROCESSES).divergence
+    assert (found.kind, found.component, found.error) == (Kind.FAILED, "strategy", "RuntimeError: not today")
+    assert found.recorded["type"] == "Signal"
+
+
 @pytest.mark.parametrize("placement", [Placement.LOCAL, Placement.THREADS])
 def test_a_run_that_failed_replays_to_its_failure_and_fails_again_in_the_same_way(tmp_path, placement):
     run = captured(tmp_path, "components.strategy.raise_at=33", placement=placement)
