@@ -14,6 +14,7 @@ from deploy.topology import read_yaml
 from schemas import RunStarted, SourceDeclared, TypeDeclared
 from schemas.codec import DecodeError
 
+_LIVE_SECTION = "live_trading"
 _LIVE = frozenset({ExecutionMode.LIVE_TRADING, ExecutionMode.PAPER_TRADING})
 
 
@@ -44,15 +45,10 @@ class Capture:
         return content
 
     @property
-    def mode(self) -> str:
-        """The execution mode, as far as it is known."""
-        mode = self.manifest.get("mode") or (self.topology.get("execution") or {}).get("mode")
-        return str(mode or ExecutionMode.BACKTEST_SINGLE)
-
-    @property
     def in_order(self) -> bool:
         """Whether the log's order is that of a deterministic run, and not that of arrival."""
-        return self.mode not in _LIVE
+        mode = self.manifest.get("mode") or (self.topology.get("execution") or {}).get("mode")
+        return mode not in _LIVE if mode else _LIVE_SECTION not in self.behaviour
 
     @property
     def status(self) -> str:

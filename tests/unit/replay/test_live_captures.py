@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,11 @@ def test_a_live_run_replays_with_the_records_of_its_broker(live):
     result = replayed(live)
     assert result.divergence is None
     assert result.taken == ("data_handler", "broker")
+
+
+def test_the_log_alone_tells_that_its_order_is_that_of_arrival(live, tmp_path):
+    shutil.copytree(live / "log", tmp_path / "alone")
+    assert replayed(tmp_path / "alone").divergence is None
 
 
 def test_a_live_broker_is_not_re_executed_even_when_asked_for(live):
