@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from deploy.cli.check import WIDTH_WHEN_PIPED
 from deploy.log_tools import format_time
-from deploy.replay.consequences import Consequences, Fate, OrderChange
+from deploy.replay.consequences import Consequences, Fate, OrderChange, OrderOutcome
 
 _SHOWN = 40
 _FIRST = ("final_equity", "total_return_pct", "max_drawdown", "sharpe_ratio", "fees", "slippage_cost")
@@ -19,8 +22,6 @@ _MARKS = {Fate.ADDED: "green", Fate.MISSING: "red", Fate.CHANGED: "yellow", Fate
 
 def print_consequences(consequences: Consequences, changed: list[str], all_orders: bool) -> None:
     """What was replaced, each order that came out otherwise, and the results side by side."""
-    import sys
-
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED)
     for line in changed:
         console.print(f"Replaced  {escape(line)}", soft_wrap=True)
@@ -40,42 +41,40 @@ def print_consequences(consequences: Consequences, changed: list[str], all_order
 
 
 def _orders_table(changes: list[OrderChange]) -> Table:
-    table = Table(title="Orders: as captured -> with the replacement", title_justify="left")
-    for name, right in (
-        ("", False), ("time", False), ("order", False), ("symbol", False), ("side", False), ("type", False),
-        ("quantity", True), ("price", True), ("fees", True), ("effect", True), ("state", False),
-    ):  # fmt: skip
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    """An order a row; where it came out otherwise, as captured above and with the replacement below."""
+    table = Table(title="Orders: as captured, and below with the replacement", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("", "time", "order", "what"):
+        table.add_column(name, no_wrap=True)
+    for name in ("quantity", "price", "fees", "effect"):
+        table.add_column(name, justify="right", no_wrap=True)
     for change in changes:
         order = change.before or change.after
         assert order is not None
         table.add_row(
             f"[{_MARKS[change.fate]}]{change.fate}[/]",
-            format_time(order.ts),
-            _both(change, "order_id"),
-            order.symbol,
-            _both(change, "direction"),
-            _both(change, "order_type"),
-            _both(change, "quantity", ",g"),
-            _both(change, "price", ",.4f"),
-            _both(change, "fees", ",.2f"),
+            format_time(order.ts).removesuffix("T00:00:00Z"),
+            _both(change, lambda o: escape(o.order_id)),
+            _both(change, _what),
+            _both(change, lambda o: f"{o.quantity:,g}"),
+            _both(change, lambda o: "-" if o.price is None else f"{o.price:,.4f}"),
+            _both(change, lambda o: f"{o.fees:,.2f}"),
             f"{change.effect:+,.2f}",
-            _both(change, "state"),
         )
     return table
 
 
-def _both(change: OrderChange, name: str, form: str = "") -> str:
-    values = [_text(getattr(order, name), form) for order in (change.before, change.after) if order is not None]
-    return values[0] if len(set(values)) == 1 else " -> ".join(values)
+def _both(change: OrderChange, text: Callable[[OrderOutcome], str]) -> str:
+    return "\n".join(dict.fromkeys(text(order) for order in (change.before, change.after) if order is not None))
 
 
-def _text(value: Any, form: str) -> str:
-    return "-" if value is None else escape(format(value, form))
+def _what(order: OrderOutcome) -> str:
+    """Side, symbol, type, and how it ended unless it simply filled."""
+    end = "" if order.state == "FILLED" else f" {order.state}"
+    return escape(f"{order.direction} {order.symbol} {order.order_type}{end}")
 
 
 def _results_table(consequences: Consequences) -> Table:
-    table = Table(title="Results", title_justify="left")
+    table = Table(title="Results", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("")
     for name in ("captured", "with the replacement", "difference"):
         table.add_column(name, justify="right")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from deploy.replay.counterfactual import plan_counterfactual, recorded_data, rep
 from deploy.replay.planning import plan_replay
 from deploy.replay.reexecution import reexecute
 from tests.support.captures import captured
+from tests.support.commands import command
 from tests.support.launching import ROOT
 
 BACKTEST = ROOT / "configs" / "backtest.yaml"
@@ -128,3 +131,19 @@ def test_what_cannot_be_replaced_is_refused(run, tmp_path, settings, text):
     with pytest.raises(ConfigError) as error:
         plan_counterfactual(open_capture(Path(run.run_dir)), None, settings, tmp_path, None)
     assert text in str(error.value)
+
+
+def test_the_command_shows_the_orders_and_the_results_side_by_side(run, tmp_path):
+    options = ("--set", "components.broker.slippage.price_impact=0.002", "--run-dir", tmp_path)
+    said = command("replay", run.run_dir, *options).output
+    assert "Replaced  components.broker.slippage: " in said
+    assert f"Orders    {run.counts['Order']}: 0 the same, {run.counts['Order']} changed, 0 added, 0 missing" in said
+    assert re.search(
+        r"changed +20\d\d-\d\d-\d\d +risk_manager-1 +BUY AAPL MARKET +100 +[\d.]+ +[\d.]+ +-[\d.]+\n", said
+    )
+    assert re.search(r"final_equity +[\d,.]+ +[\d,.]+ +-[\d,.]+", said)
+    document = json.loads(command("replay", run.run_dir, *options, "--json").output)
+    assert document["orders"] == {"same": 0, "changed": run.counts["Order"], "added": 0, "missing": 0}
+    assert document["statistics"]["final_equity"]["before"] == run.statistics["final_equity"]
+    usage = command("replay", run.run_dir, *options, "--component", "broker", code=2).output
+    assert "do not go with --with and --set" in usage
