@@ -18,7 +18,7 @@ from tests.support.launching import ROOT, environment, is_alive
 from tests.support.searching import FAST, SLOW, a_search
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 pytest.importorskip("optuna")
 
@@ -53,14 +53,14 @@ class Searching:
 
     def has_trials(self, count: int) -> Searching:
         """Wait until so many trials are in the study."""
-        until(lambda: trials_in(self.study / "study.db") >= count, 60, f"{count} trials")
+        until(lambda: trials_in(self.study / "study.db") >= count, 150, f"{count} trials")
         return self
 
     def workers(self) -> list[int]:
         return [pid for pid in children(self.popen.pid) if "spawn_main" in command_line(pid)]
 
     def end(self) -> tuple[int, str]:
-        out, errors = self.popen.communicate(timeout=120)
+        out, errors = self.popen.communicate(timeout=300)
         self.output = out
         return self.popen.returncode, errors
 

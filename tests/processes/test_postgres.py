@@ -20,7 +20,7 @@ from tests.processes.test_optimize import LONG, Searching, rows  # noqa: E402
 from tests.support.searching import a_search  # noqa: E402
 from tests.support.waiting import until  # noqa: E402
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 REQUIRED = "ADMF_REQUIRE_POSTGRES" in os.environ
 MISSING = "PostgreSQL's server is not on this machine: no initdb on the path or in /usr/lib/postgresql/*/bin"
@@ -98,7 +98,7 @@ def test_a_search_in_postgres_is_killed_goes_on_and_finds_what_one_in_sqlite_fin
 
     storage = f"optimization.storage={server.url}"
     search = Searching(config, tmp_path, storage)
-    until(lambda: trials_in(server.url) >= 10, 60, "10 trials")
+    until(lambda: trials_in(server.url) >= 10, 150, "10 trials")
     search.popen.kill()
     search.popen.communicate()
     document = Searching(config, tmp_path, storage).document()
@@ -110,7 +110,7 @@ def test_a_search_in_postgres_is_killed_goes_on_and_finds_what_one_in_sqlite_fin
 def test_a_server_that_goes_away_ends_the_search_with_a_sentence_and_it_goes_on_later(tmp_path, server):
     config, storage = a_search(tmp_path, **LONG), f"optimization.storage={server.url}"
     search = Searching(config, tmp_path, storage)
-    until(lambda: trials_in(server.url) >= 5, 60, "5 trials")
+    until(lambda: trials_in(server.url) >= 5, 150, "5 trials")
     server.stop()
     code, errors = search.end()
     assert code == 1
