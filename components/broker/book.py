@@ -18,6 +18,7 @@ from components.broker.market import Market
 from components.broker.working import Working
 from schemas import Bar, Order, OrderType, Quote, Trade
 
+_ts_of = operator.attrgetter("ts")
 _BY_LIMIT = frozenset({OrderType.LIMIT})
 _BY_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 _BY_TOUCH = frozenset({OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED})
@@ -104,7 +105,7 @@ class Book:
 
     def observe_all(self, bars: Sequence[Bar]) -> None:
         """Remember many bars at once, as `observe` would one after another."""
-        times = [bar.ts for bar in bars]
+        times = list(map(_ts_of, bars))
         if self.last_ts:
             times.insert(0, self.last_ts)
         gaps = set(map(operator.sub, times[1:], times))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from operator import attrgetter
 
 from components.broker.book import ARRIVE, EXPIRE, Action, Book
 from components.broker.market import is_quoted, tick_market
@@ -14,6 +15,8 @@ from components.broker.requests import perform
 from components.broker.venue import Venue
 from components.broker.working import Working
 from schemas import Bar, OrderType, Quote, TimeInForce, Trade
+
+_symbol_of = attrgetter("symbol")
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -46,7 +49,7 @@ def on_bar(venue: Venue, bar: Bar) -> None:
 
 def on_idle_bars(venue: Venue, bars: Sequence[Bar]) -> None:
     """Bars that come while there is no order and no request: they are only to be remembered."""
-    desk, symbols = venue.desk, {bar.symbol for bar in bars}
+    desk, symbols = venue.desk, set(map(_symbol_of, bars))
     if len(symbols) == 1:
         book = desk.book(bars[0].symbol)
         if not book.ticks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, cast
 
 from pydantic import Field
@@ -27,6 +28,7 @@ from schemas import (
 )
 
 _NS_PER_S = 1_000_000_000
+_ts_of, _symbol_of, _close_of = attrgetter("ts"), attrgetter("symbol"), attrgetter("close")
 _BEFORE_ALL_TIME = -(2**63)
 
 
@@ -156,17 +158,18 @@ class Portfolio(Component):
         if self._interval:
             return False
         if not self._held:
-            stamps = dict.fromkeys([self._ts, *[bar.ts for bar in bars]])
+            stamps = dict.fromkeys([self._ts, *map(_ts_of, bars)])
             self._ts = next(reversed(stamps))
             del stamps[self._ts]
             self.curve.times.extend(stamps)
-            self.marks.update({bar.symbol: bar.close for bar in bars})
+            one_symbol = len(set(map(_symbol_of, bars))) == 1
+            self.marks.update({bar.symbol: bar.close for bar in (bars[-1:] if one_symbol else bars)})
             return True
-        times = [self._ts, *[bar.ts for bar in bars]]
-        if {bar.symbol for bar in bars} != self._held.keys() or len(self._held) > 1 or len(set(times)) < len(times):
+        times = [self._ts, *map(_ts_of, bars)]
+        if set(map(_symbol_of, bars)) != self._held.keys() or len(self._held) > 1 or len(set(times)) < len(times):
             return not bars
         (position,), cash = self._held.values(), self.account.main.cash
-        prices = [self.marks[position.symbol], *[bar.close for bar in bars]]
+        prices = [self.marks[position.symbol], *map(_close_of, bars)]
         self._ts, self.marks[position.symbol] = times.pop(), prices.pop()
         self.curve.hold(cash)
         self.curve.add_many(times, cash, [position.quantity * price * position.point_value for price in prices])

@@ -24,6 +24,7 @@ def bars(count: int, symbols: tuple[str, ...] = ("AAPL",)) -> list[Message]:
     ]
 
 
+@settings(deadline=None)  # the first example makes the tables
 @given(
     st.integers(1, 2**63),
     st.integers(1, 2**62),
