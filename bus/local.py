@@ -8,7 +8,8 @@ How market data run through it, the hottest code of the project: records enter o
 the next. But a component that will not answer a type until further notice (`Component.quiet`) cannot tell whether it
 is handed its records one by one or, a little later, many at once (`Component.on_block`), as long as it has them all
 before it hears anything else. So these wait until somebody answers or the block ends, and with them their way into
-the log, which nobody reads before that.
+the log, which nobody reads before that. The same goes for messages of which a component can say beforehand that it will
+not answer them (`Component.unanswered`), as a broker can whose orders wait far from the market.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from schemas import ComponentFailed, Halt, Message
 from schemas.codec import encode
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
 
+_LOOK_LEAST, _LOOK_MOST = 8, 256
+
 _ts_of = attrgetter("ts")
 
 
@@ -69,17 +72,24 @@ class _Route:
         else:
             self._takers.append((handler, None, handler))
 
-    def parted(self) -> tuple[list[Handler], list[tuple[Handler, Handler]]]:
-        """Who must be handed every message at once, and who may be handed many of them later, one or a block."""
+    def parted(self, ahead: Sequence[Message]) -> tuple[list[Handler], list[tuple[Handler, Handler]], int | None]:
+        """Who must be handed every message at once; who may be handed many of them later, one or a block; how many.
+
+        None for as many as there are. `ahead` are the next messages.
+        """
         message_type = self.message_type
         at_once: list[Handler] = []
         later: list[tuple[Handler, Handler]] = []
+        most = None
         for handler, owner, on_block in self._takers:
             if owner is not None and message_type in owner.quiet:
                 later.append((handler, on_block))
+            elif owner is not None and owner.unanswered is not None and (count := owner.unanswered(ahead)):
+                later.append((handler, on_block))
+                most = count if most is None else min(most, count)
             else:
                 at_once.append(handler)
-        return at_once, later
+        return at_once, later, most
 
 
 class LocalBus:
@@ -94,6 +104,8 @@ class LocalBus:
         self._sequencer = Sequencer(wiring.rules)
         self._queue: deque[tuple[int, _Route, int, Message]] = deque()
         self._cause = 0
+        self._look = _LOOK_LEAST
+        """Messages that a component is shown which may answer some of them; more while none is answered."""
         self._loop = LazyLoop(means or Means())
         self._routes = {message_type: _Route(message_type) for message_type in MESSAGE_TYPES.values()}
 
@@ -176,27 +188,14 @@ class LocalBus:
 
     def _until_answered(self, source: int, route: _Route, run: Sequence[Message], start: int) -> int:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
-        at_once, later = route.parted()
-        clock, queue, first = self.clock, self._queue, self._sequencer.head + 1
-        seq, raised = first - 1, None
-        for index in range(start, len(run) if at_once else start):
-            message = run[index]
-            clock.now_ns = message.ts  # type: ignore[attr-defined]
-            seq += 1
-            self._cause = seq
-            try:
-                for handler in at_once:
-                    handler(message)
-            except BaseException as error:
-                raised = error
-                break
-            if queue:
-                break
-        part = run[start : start + seq - first + 1] if at_once else run[start:]
-        self._cause = 0
+        at_once, later, most = route.parted(run[start : start + self._look])
+        end, fault = len(run) if most is None else start + most, None
+        if at_once:
+            end, fault = self._hear(at_once, run, start, end)
+        part = run[start:end]
         self._take_in(source, route, part)
-        if raised is not None:
-            raise _blame(handler, raised) from raised
+        if fault is not None:
+            raise _blame(*fault) from fault[1]
         for handler, on_block in later:
             try:
                 if len(part) == 1:
@@ -205,9 +204,37 @@ class LocalBus:
                     on_block(part)
             except BaseException as error:
                 raise _blame(handler, error) from error
-        if queue:
+        if self._queue:
+            self._look = _LOOK_LEAST
             self._settle()
-        return start + len(part)
+        elif most is not None:
+            self._look = min(2 * self._look, _LOOK_MOST)
+        return end
+
+    def _hear(
+        self, handlers: Sequence[Handler], run: Sequence[Message], start: int, end: int
+    ) -> tuple[int, tuple[Handler, BaseException] | None]:
+        """Call handlers with the messages of a run up to one that is answered, or at which one of them raised.
+
+        Returns the index behind it, and who raised what.
+        """
+        clock, queue, seq = self.clock, self._queue, self._sequencer.head
+        fault = None
+        for index in range(start, end):
+            message = run[index]
+            clock.now_ns = message.ts  # type: ignore[attr-defined]
+            seq += 1
+            self._cause = seq
+            try:
+                for handler in handlers:
+                    handler(message)
+            except BaseException as error:
+                fault = handler, error
+            if queue or fault is not None:
+                end = index + 1
+                break
+        self._cause = 0
+        return end, fault
 
     def _take_in(self, source: int, route: _Route, run: Sequence[Message]) -> None:
         """Give the messages of a run their places in the order, after they were heard."""

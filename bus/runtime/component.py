@@ -101,6 +101,11 @@ class Component:
     handler would that was called with each. A bus in one thread may then keep such messages back, though never until
     after a message of another type. The clock may be ahead of them: their own `ts` counts."""
 
+    unanswered: ClassVar[Callable[..., int] | None] = None
+    """A method `unanswered(messages)` of a component that takes blocks says of a type that is not quiet how many of
+    these messages, from the first on, it will not answer whatever else happens meanwhile: these are as if it were. It
+    may look at the messages, and changes nothing; 0 is always right."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         names = dict(cls._handler_names)

@@ -120,6 +120,11 @@ class Book:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
         return not (self.is_reached(low, high) or (self.agenda and self.agenda[0].ts <= ts))
 
+    @property
+    def waits_for_any(self) -> bool:
+        """Whether there is an order that every bar must look at, whatever its prices."""
+        return bool(self.restless or self.at_close)
+
     def is_reached(self, low: float, high: float) -> bool:
         """Whether `reached` would find any order."""
         return bool(self._falls.nearest <= -low or self._rises.nearest <= high or self.restless or self.at_close)

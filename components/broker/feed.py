@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -16,7 +17,7 @@ from components.broker.venue import Venue
 from components.broker.working import Working
 from schemas import Bar, OrderType, Quote, TimeInForce, Trade
 
-_symbol_of = attrgetter("symbol")
+_symbol_of, _low_of, _high_of = attrgetter("symbol"), attrgetter("low"), attrgetter("high")
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -47,8 +48,20 @@ def on_bar(venue: Venue, bar: Bar) -> None:
             perform(desk, action)
 
 
+def untouched(venue: Venue, bars: Sequence[Bar]) -> int:
+    """How many bars, from the first on, reach no order and come before anything is due; 0 for bars of many symbols."""
+    book = venue.desk.books.get(bars[0].symbol)
+    if book is None or book.ticks or book.waits_for_any or len(set(map(_symbol_of, bars))) > 1:
+        return 0
+    wake_ups = venue.desk.wake_ups
+    due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
+    if bars[-1].ts < due and not book.is_reached(min(map(_low_of, bars)), max(map(_high_of, bars))):
+        return len(bars)
+    return next(n for n, bar in enumerate(bars) if bar.ts >= due or book.is_reached(bar.low, bar.high))
+
+
 def on_idle_bars(venue: Venue, bars: Sequence[Bar]) -> None:
-    """Bars that come while there is no order and no request: they are only to be remembered."""
+    """Bars that meet no order, and at which nothing is due: they are only to be remembered."""
     desk, symbols = venue.desk, set(map(_symbol_of, bars))
     if len(symbols) == 1:
         book = desk.book(bars[0].symbol)

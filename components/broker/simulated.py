@@ -123,8 +123,12 @@ class SimulatedBroker(BrokerBase):
         if not self.quiet:
             self._set_quiet()
 
+    def unanswered(self, messages: Sequence[Bar | Quote | Trade]) -> int:
+        """How many bars, from the first on, meet no order and see nothing due; 0 for quotes and trades."""
+        return feed.untouched(self._venue, cast(Sequence[Bar], messages)) if isinstance(messages[0], Bar) else 0
+
     def on_block(self, messages: Sequence[Bar | Quote | Trade]) -> None:
-        """Many market data of one type at once, which come while there is no order."""
+        """Many market data of one type at once, which meet no order."""
         if not isinstance(messages[0], Bar):
             handler: Handler = self.on_quote if isinstance(messages[0], Quote) else self.on_trade
             for message in messages:

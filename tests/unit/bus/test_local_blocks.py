@@ -106,3 +106,41 @@ def test_a_component_that_fails_in_a_block_is_named():
 
     with pytest.raises(ComponentError, match=r"^component 'fails' failed: RuntimeError: no room"):
         a_run(Fails("fails"))
+
+
+class Foresees(Patient):
+    """Never quiet, but it can tell that it will answer only every fifth bar, with a signal that nobody else answers."""
+
+    component_type = "broker"
+
+    def reset(self) -> None:
+        super().reset()
+        self.quiet = frozenset()
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        self.heard.append(bar.ts)
+        if len(self.heard) % 5 == 0:
+            self.emit(a_signal())
+
+    def unanswered(self, bars: list[Bar]) -> int:
+        return min(len(bars), 4 - len(self.heard) % 5)
+
+    @handles(Signal)
+    def on_signal(self, _: Signal) -> None:
+        pass
+
+
+class Blind(Foresees):
+    """The same, without foresight."""
+
+    on_block = None
+    unanswered = None
+
+
+def test_bars_that_a_component_will_not_answer_come_in_blocks_too():
+    foresees, blind = Foresees("component"), Blind("component")
+    kept = a_run(foresees, EveryThird("strategy"))
+    assert foresees.calls
+    assert kept == a_run(blind, EveryThird("strategy"))
+    assert foresees.heard == blind.heard

@@ -1,0 +1,90 @@
+"""Bars that meet no order may come in blocks: the same as one by one."""
+
+from __future__ import annotations
+
+import itertools
+from random import Random
+
+from components.broker import SimulatedBroker
+from schemas import Bar, Direction, Message, OrderType, Quote, SubmitOrder, TimeInForce
+from tests.conformance.broker_traffic import traffic
+from tests.support.bench import Bench
+from tests.support.builders import T0, a_bar, an_order
+
+
+def sparse_traffic(seed: int) -> list[Message]:
+    """Bars of one symbol, and few requests."""
+    rng = Random(seed)
+    of_one = (m for m in traffic(seed, days=400) if "MSFT" not in (getattr(m, "symbol", ""), symbol_of(m)))
+    return [m for m in of_one if isinstance(m, Bar) or rng.random() < 0.12]
+
+
+def symbol_of(message: Message) -> str:
+    order = getattr(message, "order", None)
+    return order.symbol if order else ""
+
+
+def a_bench() -> tuple[SimulatedBroker, Bench]:
+    broker = SimulatedBroker("broker")
+    return broker, Bench(broker)
+
+
+def in_blocks(messages: list[Message]) -> tuple[list[Message], int]:
+    """What the broker says when it is handed what it calls unanswered in blocks, and how many messages those were."""
+    broker, bench = a_bench()
+    handed = 0
+    for message_type, group in itertools.groupby(messages, type):
+        run = list(group)
+        while run:
+            count = broker.unanswered(run[:16]) if message_type is Bar and Bar not in broker.quiet else 0
+            if count:
+                bench.clock.now_ns = run[count - 1].ts
+                before = len(bench.said)
+                broker.on_block(run[:count])
+                assert len(bench.said) == before, "it said that it would not answer"
+                handed += count
+            else:
+                bench.publish(run[0])
+            run = run[count or 1 :]
+    return [m for m in bench.said if not isinstance(m, Bar)], handed
+
+
+def test_bars_that_meet_no_order_may_come_in_blocks(seed):
+    messages = sparse_traffic(seed)
+    _, bench = a_bench()
+    bench.publish(*messages)
+    said, handed = in_blocks(messages)
+    assert said == [m for m in bench.said if not isinstance(m, Bar)]
+    assert handed
+
+
+def waiting(**order) -> SimulatedBroker:
+    """A broker with one order that has met its first bar."""
+    broker, bench = a_bench()
+    terms = {"order_type": OrderType.LIMIT, "limit_price": 90.0, **order}
+    bench.publish(a_bar(0, c=100), SubmitOrder(an_order("o", ts=T0, **terms), "broker"), a_bar(1, c=100))
+    return broker
+
+
+def test_as_many_are_unanswered_as_come_before_the_order_is_reached():
+    bars = [a_bar(2, c=100), a_bar(3, c=100), a_bar(4, o=91, h=91, low=89, c=90), a_bar(5, c=100)]
+    assert waiting().unanswered(bars) == 2
+    assert waiting().unanswered(bars[:2]) == 2
+    assert waiting().unanswered(bars[2:]) == 0
+
+
+def test_what_is_due_ends_them_also_where_no_price_does():
+    bars = [a_bar(n, c=100) for n in range(2, 8)]
+    assert waiting(time_in_force=TimeInForce.GTD, expire_ts=a_bar(5).ts).unanswered(bars) == 3
+
+
+def test_nothing_is_said_of_bars_of_several_symbols_of_quotes_and_of_orders_that_every_bar_meets():
+    assert waiting().unanswered([a_bar(2, c=100), a_bar(2, symbol="MSFT")]) == 0
+    assert waiting().unanswered([Quote(T0, "AAPL", 99.0, 1.0, 101.0, 1.0)]) == 0
+    trailing = {
+        "order_type": OrderType.TRAILING_STOP,
+        "limit_price": None,
+        "trail_amount": 50.0,
+        "direction": Direction.SELL,
+    }
+    assert waiting(**trailing).unanswered([a_bar(2, c=100)]) == 0
