@@ -29,6 +29,7 @@ FETCH_BYTES = 256 * 1024
 POLL_MS = 100
 _PING_MS = 20
 _WATCH_S = 0.2
+_LAST_WORDS_S = 0.5
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Hub:
         deadline = time.monotonic() + timeout_s
         nonce = 0
         while missing := self.roster.not_ready:
-            self.alive()
+            self.look_alive()
             if time.monotonic() > deadline:
                 raise ProtocolError(f"not ready within {timeout_s:g} s: {', '.join(missing)}")
             nonce += 1
@@ -154,7 +155,17 @@ class Hub:
         now = time.monotonic()
         if now - self._watched > _WATCH_S:
             self._watched = now
+            self.look_alive()
+
+    def look_alive(self) -> None:
+        """Raise if a process has died, with what it said of that itself if its last words are on their way."""
+        try:
             self.alive()
+        except ComponentError:
+            deadline = time.monotonic() + _LAST_WORDS_S
+            while self.serve(_PING_MS) and time.monotonic() < deadline:
+                pass
+            raise
 
     def send(self, index: int, data: bytes) -> None:
         """Send a frame to one endpoint, if it has joined and not left."""

@@ -92,7 +92,7 @@ class WaveHub:
         while not done():
             if hub.serve(poll_ms):
                 continue
-            hub.alive()
+            hub.look_alive()
             now = time.monotonic()
             if now - started > hub.timeout_s:
                 raise ComponentError(who(), f"did not answer within {hub.timeout_s:g} s; is a handler blocked?")

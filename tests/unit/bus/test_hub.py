@@ -280,3 +280,24 @@ def test_more_processes_than_a_wave_can_count_are_refused():
     specs = [a_spec(f"p{n}", n, str(n)) for n in range(p.MAX_ENDPOINTS + 1)]
     with pytest.raises(ConfigError, match="65 processes in one run; at most 64 are possible"):
         Hub(specs, "tcp://127.0.0.1", lambda: None)
+
+
+def is_dead() -> None:
+    raise ComponentError("strategy", "its process 7 ended with exit code 1")
+
+
+def test_what_a_process_said_of_its_end_goes_before_the_news_of_its_end():
+    with a_hub(a_spec()) as (hub, connect):
+        endpoint = joined(hub, connect)
+        endpoint.say(p.pack_fields(p.FAILED, "strategy", "RuntimeError: no idea", "Traceback ...", 1))
+        hub.alive = is_dead
+        with pytest.raises(ComponentError, match=r"^component 'strategy' failed: RuntimeError: no idea$"):
+            hub.look_alive()
+
+
+def test_of_a_process_that_said_nothing_its_end_is_told():
+    with a_hub(a_spec()) as (hub, connect):
+        joined(hub, connect)
+        hub.alive = is_dead
+        with pytest.raises(ComponentError, match=r"its process 7 ended with exit code 1$"):
+            hub.look_alive()
