@@ -50,7 +50,7 @@ class Publisher:
             self._room.wait()
         with self._lock:
             self._offered += len(outputs)
-        self._bound()
+            self._bound()
         self.inbox.put(outputs)
 
     def publish(self, outbound: Outbound, wave: int, outputs: list[Output]) -> None:
@@ -64,10 +64,10 @@ class Publisher:
     def publish_offered(self, wave: int) -> None:
         """Publish what has been offered."""
         while self.outbound is not None and (outputs := self.inbox.take(0.0)):
-            self.publish(self.outbound, wave, outputs)
-            with self._lock:
+            with self._lock:  # what leaves one count is in the other: it is never missing in their sum
+                self.publish(self.outbound, wave, outputs)
                 self._offered -= len(outputs)
-            self._bound()
+                self._bound()
 
     def report(self, outbound: Outbound, wave: int) -> None:
         """Say how far we are."""
@@ -80,9 +80,10 @@ class Publisher:
         if outbound is None:
             return False
         if kind == p.ACCEPTED:
-            for source, source_seq in p.unpack_fields(data, 1)[0]:
-                outbound.accepted(source, source_seq)
-            self._bound()
+            with self._lock:
+                for source, source_seq in p.unpack_fields(data, 1)[0]:
+                    outbound.accepted(source, source_seq)
+                self._bound()
         elif kind == p.EXPECTED:
             source, expected = p.unpack_fields(data, 2)
             for frame in outbound.again(wave, source, expected):
@@ -92,7 +93,7 @@ class Publisher:
         return True
 
     def _bound(self) -> None:
-        """Let sources wait or go on. A wait that this begins too late ends at the latest with what is in the inbox."""
+        """Let sources wait or go on; under the lock, so that no outdated sum lets them go on."""
         waiting = self._offered + (self.outbound.unaccepted if self.outbound is not None else 0)
         if waiting > WINDOW:
             self._room.clear()
