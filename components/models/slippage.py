@@ -203,9 +203,10 @@ class SquareRootSlippageModel(LearningSlippageModel):
         """Y x sigma x sqrt(quantity / adv)."""
         sigma = self.realised_volatility(terms.symbol) if terms.volatility is None else terms.volatility
         volume = self.average_volume(terms.symbol) if terms.adv is None else terms.adv
-        if sigma is None or not volume:
+        participation = terms.quantity / volume if volume else math.inf
+        if sigma is None or not math.isfinite(participation):  # so little volume that it says nothing
             return self.default_impact
-        return self.Y * sigma * math.sqrt(terms.quantity / volume)
+        return self.Y * sigma * math.sqrt(participation)
 
 
 SLIPPAGE_MODELS: Registry[SlippageModel] = Registry(

@@ -130,7 +130,16 @@ def test_what_was_learnt_from_bars_counts_on_ticks_by_the_symbol(model):
     assert on_a_bar != unknown
 
 
-@pytest.mark.parametrize("known", [{}, {"volatility": 0.02}, {"adv": 1e6}, {"volatility": 0.02, "adv": 0.0}])
+NO_HISTORY = [
+    {},
+    {"volatility": 0.02},
+    {"adv": 1e6},
+    {"volatility": 0.02, "adv": 0.0},
+    {"volatility": 0.0, "adv": 5e-324},
+]
+
+
+@pytest.mark.parametrize("known", NO_HISTORY)
 def test_square_root_impact_without_history_is_the_default_impact(known):
     price = SquareRootSlippageModel().apply_slippage(100.0, BUY, 100.0, bar=a_bar(), **known)
     assert price == pytest.approx(100.075, abs=1e-12)
