@@ -50,11 +50,13 @@ def on_bar(venue: Venue, bar: Bar) -> None:
 
 def untouched(venue: Venue, bars: Sequence[Bar]) -> int:
     """How many bars, from the first on, reach no order and come before anything is due; 0 for bars of many symbols."""
-    book = venue.desk.books.get(bars[0].symbol)
-    if book is None or book.ticks or book.waits_for_any or len(set(map(_symbol_of, bars))) > 1:
+    first, wake_ups = bars[0], venue.desk.wake_ups
+    book = venue.desk.books.get(first.symbol)
+    if book is None or book.ticks or book.waits_for_any:
         return 0
-    wake_ups = venue.desk.wake_ups
     due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
+    if first.ts >= due or book.is_reached(first.low, first.high) or len(set(map(_symbol_of, bars))) > 1:
+        return 0
     if bars[-1].ts < due and not book.is_reached(min(map(_low_of, bars)), max(map(_high_of, bars))):
         return len(bars)
     return next(n for n, bar in enumerate(bars) if bar.ts >= due or book.is_reached(bar.low, bar.high))
