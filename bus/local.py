@@ -75,7 +75,7 @@ class _Route:
     def parted(self, ahead: Sequence[Message]) -> tuple[list[Handler], list[tuple[Handler, Handler]], int | None]:
         """Who must be handed every message at once; who may be handed many of them later, one or a block; how many.
 
-        None for as many as there are. `ahead` are the next messages.
+        None for as many as there are. `ahead` are the next messages, as far as somebody may be asked about them.
         """
         message_type = self.message_type
         at_once: list[Handler] = []
@@ -84,7 +84,7 @@ class _Route:
         for handler, owner, on_block in self._takers:
             if owner is not None and message_type in owner.quiet:
                 later.append((handler, on_block))
-            elif owner is not None and owner.unanswered is not None and (count := owner.unanswered(ahead)):
+            elif ahead and owner is not None and owner.unanswered is not None and (count := owner.unanswered(ahead)):
                 later.append((handler, on_block))
                 most = count if most is None else min(most, count)
             else:
@@ -158,7 +158,7 @@ class LocalBus:
             run = list(group)
             if message_type not in declared:
                 raise refuse_to_publish(component, run[0])
-            route, start = self._routes[message_type], 0
+            route, start, self._look = self._routes[message_type], 0, _LOOK_LEAST
             while start < len(run):
                 start = self._until_answered(source, route, run, start)
         if sound < len(block):
@@ -205,7 +205,8 @@ class LocalBus:
             except BaseException as error:
                 raise _blame(handler, error) from error
         if self._queue:
-            self._look = _LOOK_LEAST
+            # Who answered the first message of a part is not asked again in this run what it will not answer.
+            self._look = _LOOK_LEAST if len(part) > 1 else 0
             self._settle()
         elif most is not None:
             self._look = min(2 * self._look, _LOOK_MOST)
