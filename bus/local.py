@@ -154,8 +154,7 @@ class LocalBus:
         declared = emitted_types(component)
         times = [self.clock.now_ns, *map(_ts_of, block)]
         sound = len(block) if times == sorted(times) else _ascending(times)
-        for message_type, group in itertools.groupby(block[:sound], type):
-            run = list(group)
+        for message_type, run in _runs(block[:sound]):
             if message_type not in declared:
                 raise refuse_to_publish(component, run[0])
             route, start, self._look = self._routes[message_type], 0, _LOOK_LEAST
@@ -294,6 +293,15 @@ class LocalBus:
 
     def _component(self, source: int) -> Component:
         return self._wiring.members[source - 1].component
+
+
+def _runs(block: list[Message]) -> Iterator[tuple[type[Message], list[Message]]]:
+    """The block in parts of one type each; most are of one type as they are."""
+    if len(set(map(type, block))) == 1:
+        yield type(block[0]), block
+        return
+    for message_type, group in itertools.groupby(block, type):
+        yield message_type, list(group)
 
 
 def _ascending(times: Sequence[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -127,7 +128,8 @@ class HistoricalDataHandler(Source):
     def _block(self, start: int, end: int) -> Iterable[Bar]:
         bars = self._bars
         ts = (bars.ts[start:end] + self.parameters.shift_ns).tolist()
-        symbols = map(bars.symbols.__getitem__, bars.code[start:end].tolist())
+        names = bars.symbols
+        symbols = repeat(names[0]) if len(names) == 1 else map(names.__getitem__, bars.code[start:end].tolist())
         return map(Bar, ts, symbols, *bars.values[:, start:end].tolist())
 
     def _first_of_last_timestamp(self) -> int:
