@@ -8,13 +8,11 @@ from typing import Final
 import msgspec
 
 from bus.runtime.settings import Instrument, RunSettings
+from components.accounting.recent import RecentIds
 from schemas import Fill, Order, OrderState, OrderStatus, OrderType
 
 QUANTITY_DECIMALS: Final = 9
 """Quantities are sums of floats; beyond this many decimals there is only rounding error."""
-
-FILLS_KEPT: Final = 1_000
-"""At least so many fills are remembered by their ids, at most twice as many, to tell a repetition."""
 
 _DUST: Final = 0.5 * 10.0**-QUANTITY_DECIMALS
 FINAL_STATES: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
@@ -52,8 +50,7 @@ class Holdings:
         """Signed quantity by symbol, without symbols that are flat."""
         self._run = run
         self._working: dict[str, dict[str, Working]] = {}
-        self._fill_ids: set[str] = set()
-        self._earlier_fill_ids: set[str] = set()
+        self.fill_ids = RecentIds()
         self._instruments: dict[str, Instrument] = {}
 
     def instrument(self, symbol: str) -> Instrument:
@@ -86,12 +83,9 @@ class Holdings:
 
     def fill(self, fill: Fill) -> None:
         """Take a fill into position and cash. One of the last that is told again changes nothing."""
-        fill_id, symbol, quantity = fill.fill_id, fill.symbol, fill.quantity
-        if fill_id in self._fill_ids or fill_id in self._earlier_fill_ids:
+        symbol, quantity = fill.symbol, fill.quantity
+        if not self.fill_ids.is_new(fill.fill_id):
             return
-        self._fill_ids.add(fill_id)
-        if len(self._fill_ids) == FILLS_KEPT:
-            self._earlier_fill_ids, self._fill_ids = self._fill_ids, set()
         signed = fill.direction.sign * quantity
         instrument = self._instruments.get(symbol) or self.instrument(symbol)
         self.cash -= signed * fill.price * instrument.multiplier + fill.commission

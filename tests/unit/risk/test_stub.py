@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from bus.runtime.component import EXECUTION_TYPES, Component
 from bus.runtime.settings import Instrument, RunContext, RunSettings
+from components.accounting.recent import FILLS_KEPT
 from components.risk import RiskStub
-from components.risk.holdings import FILLS_KEPT, Holdings
+from components.risk.holdings import Holdings
 from deploy.wiring import wiring_faults
 from schemas import (
     Bar,
@@ -315,4 +316,4 @@ def test_what_is_remembered_of_fills_is_bounded():
     for repetition in fills[-FILLS_KEPT:]:
         holdings.fill(repetition)
     assert holdings.positions["AAPL"] == len(fills)
-    assert len(holdings._fill_ids) + len(holdings._earlier_fill_ids) <= 2 * FILLS_KEPT
+    assert len(holdings.fill_ids) <= 2 * FILLS_KEPT
