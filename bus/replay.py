@@ -119,7 +119,8 @@ class ReplayBus:
     def run(self, batches: Iterable[Sequence[Record]], is_closed: Callable[[], bool]) -> Mismatch | None:
         """Replay to the end, or to the first difference, which is returned.
 
-        `is_closed` is asked at the end whether the log has a footer: what one that breaks off lacks is no difference.
+        `is_closed` is asked at the end whether the log goes to the run's end: what one that breaks off lacks is no
+        difference.
 
         Raises:
             Finer: see there.

@@ -149,7 +149,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}{_similar_files(path)}") from None
+        similar = _similar_files(path) if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"{path}: {error.strerror}{similar}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error}") from None
     try:
@@ -226,9 +227,19 @@ def parse_topology(content: Mapping[str, Any]) -> tuple[Topology | None, list[st
             sound[name] = entry
     content = {**content, "components": sound}
     try:
-        return Topology.model_validate(content), faults
+        topology = Topology.model_validate(content)
+        return topology, faults + _unread(topology)
     except ValidationError as error:
         return None, faults + faults_of(error, Topology, "")
+
+
+def _unread(topology: Topology) -> list[str]:
+    """A section that the mode does not read is no fault beside the one that it does: one file may serve both."""
+    mode, said = topology.execution.mode, topology.model_fields_set
+    read, other = ("live_trading", "backtest") if mode in LIVE_MODES else ("backtest", "live_trading")
+    if mode is ExecutionMode.REPLAY or other not in said or read in said:
+        return []
+    return [f"{other}: is not read in mode {mode}, which has its own section, {read}; write that"]
 
 
 def faults_of(error: ValidationError, model: type[BaseModel], prefix: str) -> list[str]:
@@ -248,10 +259,17 @@ def _fault(detail: Any, model: type[BaseModel], prefix: str) -> str:
         known = detail["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         found = str(detail["input"])
         return f"{place}: {found!r} is not allowed{did_you_mean(found, known) or '.'}{_allowed(known)}"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = _SHAPES.get(detail["type"]) or detail["msg"].removeprefix("Value error, ")
     what = "" if detail["type"] == "value_error" else f" (found {detail['input']!r:.60})"
     return f"{place}: {message}{what}"
 
+
+_SHAPES = {
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list, such as [a, b]"),
+    **dict.fromkeys(("model_type", "dict_type", "mapping_type"), "must be a mapping, such as {key: value}"),
+    "path_type": "must be a path",
+}
+"""What a value must be, where the validator's own sentence names a class of ours."""
 
 _UNION_TAGS = frozenset({"function-after", "function-before", "function-wrap"})
 

@@ -90,7 +90,7 @@ def _ambiguity(statistics: dict[str, Value], currency: str) -> str:
 
 
 def _next_step(result: RunResult, plan: Plan) -> str:
-    if plan.is_live:
+    if plan.is_live and plan.topology.bus.capture == "full":
         return f"Next: execute its log again and compare: {_program()} replay {result.run_dir}"
     if result.placement != "processes":
         return f"Next: the same run, each component a process: {_program()} launch {plan.path} --placement processes"

@@ -160,6 +160,10 @@ def checked_section(plan: Plan, settings: Sequence[str]) -> tuple[OptimizationSe
             "example, and docs/optimization.md explains it"
         )
     constraints, faults = parse_constraints(section.constraints, section.parameters)
+    if plan.is_live:
+        faults.append(
+            f"execution.mode: {plan.mode} is a run by the clock, which no other gives again; a search runs backtests"
+        )
     if section.executor == "compiled":
         faults += _compiled_faults(plan)
     faults += space_faults(plan, settings, section)

@@ -16,7 +16,7 @@ from deploy.plan import Placement, Plan, plan_of
 from deploy.replay.capture import Capture
 from deploy.replay.planning import DATA_HANDLER, config_path, content_of, is_edge, written
 from deploy.replay.recorded import stand_in
-from deploy.topology import apply_settings, did_you_mean, read_yaml
+from deploy.topology import LIVE_MODES, apply_settings, did_you_mean, read_yaml
 from schemas import Message
 from schemas.codec import DecodeError
 
@@ -46,6 +46,11 @@ def plan_counterfactual(
     if config is not None:
         _replace(content, read_yaml(config), capture)
     _apply(content, settings, data)
+    if content["execution"]["mode"] in map(str, LIVE_MODES):
+        raise ConfigError(
+            f"execution.mode: {content['execution']['mode']} waits for nobody, so that recorded data cannot be fed in "
+            "their order; leave the mode out"
+        )
     content["bus"]["capture"] = "full"
     if run_dir is not None:
         content["bus"]["run_dir"] = str(run_dir)

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from deploy.replay.causes import causes_of
 from deploy.replay.compatibility import check_schema, comparison
 from deploy.replay.planning import ReplayPlan
 from deploy.run_folder import RunFolder
-from schemas import ComponentFailed, Halt
+from schemas import ComponentFailed, Halt, RunCompleted
 from schemas.registry import TYPE_IDS
 
 _COLLECT_EVERY = 50_000
@@ -122,12 +123,12 @@ def _once(
     capture: Capture, replay: ReplayPlan, check: Check, batches: Batches, fine_from: int, result: ReplayResult
 ) -> None:
     plan, reader = replay.plan, LogReader(capture.path)
-    last: list[Record] = []
+    last: deque[Sequence[Record]] = deque(maxlen=2)
 
     def watched() -> Iterator[Sequence[Record]]:
         for batch in batches(reader):
             check()
-            last[:] = batch[-1:]
+            last.append(batch)
             yield batch
 
     with contextlib.ExitStack() as stack, plan.execution:
@@ -143,14 +144,14 @@ def _once(
             fine_from,
         )
         try:
-            mismatch = bus.run(watched(), lambda: reader.closed)
+            mismatch = bus.run(watched(), lambda: _is_whole(reader, last))
         except Finer:
             _close_after_failure(stack)
             raise
         if bus.failure is not None:
             _close_after_failure(stack)
     result.records, result.compared, result.digest = reader.records, bus.compared, reader.digest
-    result.is_whole = reader.closed
+    result.is_whole = _is_whole(reader, last)
     result.divergence = _described(capture, mismatch, replay) if mismatch else None
     result.notes += _ending(reader, last, bus) if not mismatch else []
 
@@ -161,16 +162,26 @@ def _close_after_failure(stack: contextlib.ExitStack) -> None:
         stack.close()
 
 
-def _ending(reader: LogReader, last: Sequence[Record], bus: ReplayBus) -> list[str]:
+def _is_whole(reader: LogReader, last: Iterable[Sequence[Record]]) -> bool:
+    """Whether the log goes to the run's own end: a repaired one has a footer where it was cut."""
+    return reader.closed and any(record.type_id in _ENDINGS for batch in last for record in batch)
+
+
+def _ending(reader: LogReader, last: Sequence[Sequence[Record]], bus: ReplayBus) -> list[str]:
     """How the log ends, when that is not the run's own end."""
     notes = []
-    if not reader.closed:
+    if reader.closed and not _is_whole(reader, last):
+        notes.append(
+            f"the log was cut after seq {reader.last_seq}, before the run's end. All that is there was replayed"
+        )
+    elif not reader.closed:
         torn = f", {reader.torn_bytes} bytes of an incomplete record follow" if reader.torn_bytes else ""
         notes.append(
             f"the log breaks off after seq {reader.last_seq}{torn}: the run was killed or still goes on. All that is "
             "there was replayed"
         )
-    message = reader.message(last[0]) if last and last[0].type_id in _ENDINGS else None
+    final = last[-1][-1] if last else None
+    message = reader.message(final) if final is not None and final.type_id in _ENDINGS else None
     if isinstance(message, Halt):
         notes.append(
             f"the run was halted: {message.reason.splitlines()[0] if message.reason else 'no reason is given'}"
@@ -182,7 +193,7 @@ def _ending(reader: LogReader, last: Sequence[Record], bus: ReplayBus) -> list[s
     return notes
 
 
-_ENDINGS = frozenset({TYPE_IDS[Halt], TYPE_IDS[ComponentFailed]})
+_ENDINGS = frozenset({TYPE_IDS[Halt], TYPE_IDS[ComponentFailed], TYPE_IDS[RunCompleted]})
 
 
 def _same_failure(recorded: ComponentFailed, bus: ReplayBus) -> str:

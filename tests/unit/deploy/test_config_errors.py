@@ -43,6 +43,14 @@ def faults(tmp_path: Path, text: str, *settings: str) -> list[str]:
         ("bus: {capture: some}\n" + SMALL, "bus.capture: Input should be 'full', 'digest' or 'none' (found 'some')"),
         ("bus: {endpoint: 'tcp://0.0.0.0'}\n" + SMALL, "bus.endpoint: 'tcp://0.0.0.0' is neither 'ipc' nor"),
         ("bus: {timeout_s: -1}\n" + SMALL, "bus.timeout_s: Input should be greater than 0 (found -1)"),
+        ("backtest: {symbols: A}\n" + SMALL, "backtest.symbols: must be a list, such as [a, b] (found 'A')"),
+        ("backtest: 3\n" + SMALL, "backtest: must be a mapping, such as {key: value} (found 3)"),
+        ("bus: {run_dir: 3}\n" + SMALL, "bus.run_dir: must be a path (found 3)"),
+        (
+            "execution: {mode: LIVE_TRADING}\nbacktest: {symbols: [A]}\n" + SMALL,
+            "backtest: is not read in mode LIVE_TRADING, which has its own section, live_trading",
+        ),
+        ("live_trading: {symbols: [A]}\n" + SMALL, "live_trading: is not read in mode BACKTEST_SINGLE"),
         ("backtest: {symbols: [A, A]}\n" + SMALL, "backtest.symbols: named more than once: A"),
         ("backtest: {close_at_end: last}\n" + SMALL, "close_at_end: 'last' is not allowed; did you mean 'last_close'?"),
         (

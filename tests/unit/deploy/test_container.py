@@ -177,7 +177,7 @@ def test_the_context_decides_the_mode_and_another_one_is_refused(tmp_path):
 def test_a_configuration_with_faults_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(ConfigError, match=r"bus\.captur: unknown key"):
         create_container(parts(tmp_path, bus={"captur": "none"}), SINGLE)
-    with pytest.raises(ConfigError, match="execution: Input should be a valid dictionary"):
+    with pytest.raises(ConfigError, match="execution: must be a mapping"):
         create_container(parts(tmp_path, execution=["BACKTEST_SINGLE"]), SINGLE)
 
 

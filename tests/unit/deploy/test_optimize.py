@@ -253,6 +253,11 @@ def test_a_wrong_search_is_refused_with_the_place_and_what_was_meant(tmp_path, c
     assert any(expected in fault for fault in caught.value.faults), caught.value.faults
 
 
+def test_a_search_of_live_runs_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"execution.mode: PAPER_TRADING is a run by the clock"):
+        optimize(a_search(tmp_path), ["execution.mode=PAPER_TRADING", "live_trading.symbols=[A]"])
+
+
 def test_a_topology_without_the_section_is_refused_with_an_example(tmp_path):
     config = a_search(tmp_path)
     config.write_text(

@@ -146,3 +146,8 @@ def test_the_command_shows_the_orders_and_the_results_side_by_side(run, tmp_path
     assert document["statistics"]["final_equity"]["before"] == run.statistics["final_equity"]
     usage = command("replay", run.run_dir, *options, "--component", "broker", code=2).output
     assert "do not go with --with and --set" in usage
+
+
+def test_a_replacement_in_a_live_mode_is_refused(run, tmp_path):
+    with pytest.raises(ConfigError, match=r"execution.mode: LIVE_TRADING waits for nobody"):
+        plan_counterfactual(open_capture(Path(run.run_dir)), None, ["execution.mode=LIVE_TRADING"], tmp_path, None)

@@ -162,12 +162,20 @@ def test_whichever_answer_is_lost_doubled_or_changed_the_first_difference_is_nam
         found = replayed(rewritten(run, path, lambda rs: [c for r in rs for c in [r] * (1 + (r == victim))])).divergence
         assert found.seq == victim.seq + 1
     elif how == "lose":
-        victim = data.draw(st.sampled_from(leaves(run)))
+        victim = data.draw(st.sampled_from(leaves(run)[:-1]))
         found = replayed(rewritten(run, path, lambda rs: [r for r in rs if r != victim])).divergence
         assert found.seq == victim.seq
     else:
         same = rewritten(run, path, lambda rs: [r._replace(epoch=9) if r == victim else r for r in rs])
         assert replayed(same).divergence is None
+
+
+def test_a_log_without_its_last_answer_is_said_to_be_cut_there(run, tmp_path):
+    result = replayed(rewritten(run, tmp_path, lambda rs: rs[:-1]))
+    assert (result.divergence, result.is_whole) == (None, False)
+    assert result.notes == [
+        f"the log was cut after seq {result.records}, before the run's end. All that is there was replayed"
+    ]
 
 
 @pytest.mark.parametrize("placement", [None, Placement.THREADS])
