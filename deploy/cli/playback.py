@@ -102,8 +102,8 @@ class Keyboard:
 @contextlib.contextmanager
 def keyboard(wants_keys: bool) -> Iterator[Keyboard]:
     """The terminal's keys, one by one; without a terminal standard input's, when the playback waits for keys at all."""
-    fd = sys.stdin.fileno()
-    if not os.isatty(fd):
+    fd = -1 if sys.stdin is None else sys.stdin.fileno()
+    if fd < 0 or not os.isatty(fd):
         yield Keyboard(fd if wants_keys else -1)
         return
     saved = termios.tcgetattr(fd)

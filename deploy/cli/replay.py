@@ -25,7 +25,7 @@ from deploy.replay.consequences import compare_outcomes, outcome_of
 from deploy.replay.counterfactual import plan_counterfactual, recorded_data, replaced
 from deploy.replay.golden import keep_as_story
 from deploy.replay.planning import plan_replay
-from deploy.replay.playback import PlaybackStopped, Player
+from deploy.replay.playback import EndReached, PlaybackStopped, Player
 from deploy.replay.reexecution import Divergence, ReplayResult, reexecute
 from deploy.stopping import StopRequest
 
@@ -70,6 +70,8 @@ def command(log: Path, as_json: bool, **options: Any) -> None:
     what_if = options["config"] is not None or options["settings"]
     if what_if and (options["components"] or options["thread_model"]):
         raise click.UsageError("--component and --thread-model do not go with --with and --set")
+    if not what_if and (options["run_dir"] is not None or options["all_orders"]):
+        raise click.UsageError("--run-dir and --all go with --with and --set")
     playing = wants_playback(options)
     if playing and what_if:
         raise click.UsageError("a log is played as it is: --with and --set do not go with the options of playing")
@@ -110,8 +112,8 @@ def _play(capture: Capture, as_json: bool, **options: Any) -> int:
         player = make_player(keys, options, as_json)
         try:
             while True:
-                exit_code = _play_once(capture, player, as_json, **options)
-                if not options["loop"] or exit_code:
+                exit_code = _play_to_the_end(capture, player, as_json, **options)
+                if not options["loop"] or exit_code or not player.played:
                     return exit_code
         except PlaybackStopped as stopped:
             player.say(str(stopped))
@@ -122,6 +124,14 @@ def _play(capture: Capture, as_json: bool, **options: Any) -> int:
                 "the playback is paused and no key can come: standard input has ended or is not there"
             ) from None
     return 0
+
+
+def _play_to_the_end(capture: Capture, player: Player, as_json: bool, **options: Any) -> int:
+    try:
+        return _play_once(capture, player, as_json, **options)
+    except EndReached as reached:
+        player.say(str(reached))
+        return 0
 
 
 def _play_once(

@@ -46,11 +46,7 @@ def plan_counterfactual(
     if config is not None:
         _replace(content, read_yaml(config), capture)
     _apply(content, settings, data)
-    if content["execution"]["mode"] in map(str, LIVE_MODES):
-        raise ConfigError(
-            f"execution.mode: {content['execution']['mode']} waits for nobody, so that recorded data cannot be fed in "
-            "their order; leave the mode out"
-        )
+    _require_sections(content, capture)
     content["bus"]["capture"] = "full"
     if run_dir is not None:
         content["bus"]["run_dir"] = str(run_dir)
@@ -102,7 +98,8 @@ def recorded_data(capture: Capture) -> Recorded:
 def _replace(content: dict[str, Any], other: dict[str, Any], capture: Capture) -> None:
     for section, values in other.items():
         if section not in ("components", "execution", "bus", "system", "optimization"):
-            content[section] = {**(content.get(section) or {}), **(values or {})}
+            known = content.get(section) or {}
+            content[section] = {**known, **(values or {})} if isinstance(values or {}, dict) else values
     components = other.get("components") or {}
     if not isinstance(components, dict):
         raise ConfigError(f"components: is {type(components).__name__}, not a mapping of names to components")
@@ -150,6 +147,25 @@ def _clear(content: dict[str, Any], keys: Sequence[str]) -> None:
         node = node.get(key) if isinstance(node, dict) else None
     if isinstance(node, dict):
         node.clear()
+
+
+def _require_sections(content: dict[str, Any], capture: Capture) -> None:
+    """The recorded data are fed in their order, and what the run trades stands in the section that it had."""
+    faults = [
+        f"{section}: is {content.get(section)!r:.60}, not a mapping, such as {{key: value}}"
+        for section in ("execution", "bus")
+        if not isinstance(content.get(section), dict)
+    ]
+    own, other = ("live_trading", "backtest") if "live_trading" in capture.behaviour else ("backtest", "live_trading")
+    if other in content:
+        faults.append(f"{other}: the captured run has the section {own} in its place; write that, or leave it out")
+    mode: Any = None if faults else content["execution"].get("mode")
+    if mode in map(str, LIVE_MODES):
+        faults.append(
+            f"execution.mode: {mode} waits for nobody, so that data cannot be fed in their order; leave it out"
+        )
+    if faults:
+        raise ConfigError(faults)
 
 
 def _require_no_edges(components: dict[str, Any], data: dict[str, Any]) -> None:

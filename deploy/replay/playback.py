@@ -39,6 +39,10 @@ class PlaybackStopped(Exception):
         super().__init__(f"stopped after seq {seq}: {why}")
 
 
+class EndReached(PlaybackStopped):
+    """It ended where it was asked to."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A place in a log, by seq or by time (ns UTC)."""
@@ -81,7 +85,8 @@ class Player:
         """The records, each when its time has come; those before the start in lists as they are read.
 
         Raises:
-            PlaybackStopped: at `end`, or when somebody quits.
+            EndReached: at `end`.
+            PlaybackStopped: somebody quits.
             LogError: the log is damaged.
         """
         self._anchor, self._pauses = None, list(self.pause_at)
@@ -93,7 +98,7 @@ class Player:
             start = start if first == len(batch) else None
             for record in batch[first:]:
                 if self.end is not None and self.end.is_passed(record):
-                    raise PlaybackStopped(record.seq - 1, "the end that was asked for")
+                    raise EndReached(record.seq - 1, "the end that was asked for")
                 if self.wanted.accepts(reader, record):
                     self._await(record)
                     self.show(reader, record)

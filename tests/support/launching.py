@@ -25,11 +25,18 @@ def environment(folder: Path, **extra: str) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": path, "COLUMNS": "120", **extra}
 
 
-def admf(*arguments: str, folder: Path, **extra: str) -> subprocess.CompletedProcess[str]:
-    """`admf ARGUMENTS`, to its end."""
+def admf(*arguments: str, folder: Path, keys: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
+    """`admf ARGUMENTS`, to its end; `keys` are on its standard input."""
     command = [sys.executable, "-c", "from deploy.cli.main import main; main()", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(folder, **extra), capture_output=True, text=True, timeout=100, check=False
+        command,
+        cwd=ROOT,
+        env=environment(folder, **extra),
+        input=keys,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
 
 

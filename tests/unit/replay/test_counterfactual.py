@@ -125,12 +125,21 @@ def test_it_does_not_matter_where_the_components_run(run, tmp_path):
         (("components.data_handler.path=x",), "what data_handler says is taken from the log"),
         (("components.broker.slippage.model=fxed",), "did you mean 'fixed'?"),
         (("components.broker.max_volume=0.1",), "did you mean 'max_volume_pct'?"),
+        (("execution.mode=LIVE_TRADING",), "execution.mode: LIVE_TRADING waits for nobody"),
+        (("execution=3", "bus=null"), "execution: is 3, not a mapping"),
+        (("live_trading.initial_cash=5",), "live_trading: the captured run has the section backtest in its place"),
     ],
 )
 def test_what_cannot_be_replaced_is_refused(run, tmp_path, settings, text):
     with pytest.raises(ConfigError) as error:
         plan_counterfactual(open_capture(Path(run.run_dir)), None, settings, tmp_path, None)
     assert text in str(error.value)
+
+
+def test_a_section_of_another_shape_is_a_fault_like_any_other(run, tmp_path):
+    (tmp_path / "other.yaml").write_text("backtest: 3\n")
+    with pytest.raises(ConfigError, match=r"backtest: must be a mapping"):
+        plan_counterfactual(open_capture(Path(run.run_dir)), tmp_path / "other.yaml", (), tmp_path, None)
 
 
 def test_the_command_shows_the_orders_and_the_results_side_by_side(run, tmp_path):
@@ -146,8 +155,3 @@ def test_the_command_shows_the_orders_and_the_results_side_by_side(run, tmp_path
     assert document["statistics"]["final_equity"]["before"] == run.statistics["final_equity"]
     usage = command("replay", run.run_dir, *options, "--component", "broker", code=2).output
     assert "do not go with --with and --set" in usage
-
-
-def test_a_replacement_in_a_live_mode_is_refused(run, tmp_path):
-    with pytest.raises(ConfigError, match=r"execution.mode: LIVE_TRADING waits for nobody"):
-        plan_counterfactual(open_capture(Path(run.run_dir)), None, ["execution.mode=LIVE_TRADING"], tmp_path, None)

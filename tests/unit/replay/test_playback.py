@@ -206,3 +206,15 @@ def test_the_command_refuses_a_pause_without_a_keyboard(run, tmp_path):
     done = admf("replay", str(run), "--start-paused", folder=tmp_path)
     assert done.returncode == 1
     assert "no key can come" in done.stderr
+
+
+def test_the_command_loops_between_its_bounds_until_somebody_quits(run, tmp_path):
+    options = ("--loop", "--step", "--from", "2", "--to", "3", "--speed", "0")
+    done = admf("replay", str(run), *options, folder=tmp_path, keys="sssssq")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["2", "3", "2", "3", "2"]
+    assert "somebody quit" in done.stderr
+
+
+def test_a_loop_that_shows_nothing_ends(run, tmp_path):
+    done = admf("replay", str(run), "--loop", "--speed", "0", "--from", "99999999", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
