@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,9 @@ from bus.runtime.runner import Output, Runner
 from bus.waker import Waker
 from schemas import Message
 from schemas.codec import decode
+
+PUBLISH_AT = 64
+"""Outputs of a wave that is still being served after which they are published, in the live discipline."""
 
 
 class HubGone(AdmfError):
@@ -206,16 +209,20 @@ class Endpoint:
         return self._quiet_ids
 
     def _serve_records(self, *parts: bytes) -> list[Output]:
-        records: Iterable[Record] = decode_records(parts[0])
+        records = decode_records(parts[0])
         if len(parts) > 1:
             records = sorted((record for part in parts for record in decode_records(part)), key=_seq)
         inbound, runner, takes = self._inbound, self.runner, self.runner.takes
-        for record in records:
+        outbound = self.publisher.outbound
+        for seq, ts, _, _, _, _, type_id, payload in records:
             # After a part was served from the log, a wave may come that holds some of it again.
-            if record.seq > inbound.seq:
-                inbound.seq = record.seq
-                if record.type_id in takes:
-                    runner.handle(record.seq, record.ts, record.type_id, decode(record.type_id, record.payload))
+            if seq > inbound.seq:
+                inbound.seq = seq
+                if type_id in takes:
+                    runner.handle(seq, ts, type_id, decode(type_id, payload))
+                    if outbound is not None and len(runner.outputs) >= PUBLISH_AT:
+                        # The hub works on these while we serve the rest of this wave, which is not served yet.
+                        self.publisher.publish(outbound, max(0, inbound.wave - 1), runner.take_outputs())
         return runner.take_outputs()
 
     def _send_block(self, source: int) -> None:

@@ -60,6 +60,8 @@ class LiveBus:
         self.check: Callable[[], None] = lambda: None
         """Called now and then; raises to break the run off."""
         self._taps: dict[int, Handler] = {}
+        self._noticed = set(_TIMER_REQUEST_IDS)
+        """Types of which a message concerns the bus itself."""
         self._wiring = wiring
         self._links = links
         self._polled = _polled(links)
@@ -81,11 +83,11 @@ class LiveBus:
     def tap(self, message_type: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of a type, once it has its place in the log."""
         self._taps[TYPE_IDS[message_type]] = handler
+        self._noticed.add(TYPE_IDS[message_type])
 
     def declare(self, messages: Iterable[Message]) -> None:
         """Sequence messages of the hub that no component takes."""
-        for message in messages:
-            self._sequence(Output(0, HUB, TYPE_IDS[type(message)], message))
+        self._sequence([Output(0, HUB, TYPE_IDS[type(message)], message) for message in messages])
 
     def publish(self, message: Message) -> None:
         """Sequence and deliver a message of the hub."""
@@ -137,7 +139,7 @@ class LiveBus:
 
     def fail(self, message: ComponentFailed | Halt) -> None:
         """Record why the run ends before its end; no component hears it any more."""
-        self._sequence(Output(0, HUB, TYPE_IDS[type(message)], message))
+        self._sequence([Output(0, HUB, TYPE_IDS[type(message)], message)])
 
     def _gather(self, timeout_s: float) -> list[Output]:
         polled = self._polled
@@ -193,7 +195,7 @@ class LiveBus:
     def _commit(self, outputs: Sequence[Output]) -> None:
         """Give outputs their places, write them down, and only then let anybody see them."""
         if outputs:
-            batch = [self._sequence(output) for output in outputs]
+            batch = self._sequence(outputs)
             if self._log is not None:
                 self._log.flush()
             for link in self._links:
@@ -203,29 +205,36 @@ class LiveBus:
             if self.inline is not None:
                 self._answers += serve(self.inline, batch)
 
-    def _sequence(self, output: Output) -> Sequenced:
-        sequencer = self._sequencer
-        cause, source, type_id, message, payload = output
-        if payload is None:
-            assert message is not None
-            payload = encode(message)
-        seq = sequencer.offer(source, sequencer.epoch, sequencer.last.get(source, 0) + 1, type_id)
-        assert seq is not None
-        if cause >= seq:
-            raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {seq - 1}")
-        self.now_ns = max(self.now_ns, self._clock.now_ns())
-        self.counts[type_id] += 1
+    def _sequence(self, outputs: Iterable[Output]) -> list[Sequenced]:
+        """Give outputs their places, all at one time, and append them."""
+        self.now_ns = now_ns = max(self.now_ns, self._clock.now_ns())
         append = self._log.append if self._log is not None else encode_record
-        record = append(seq, self.now_ns, sequencer.last[source], cause, source, type_id, payload)
-        sequenced = Sequenced(seq, self.now_ns, type_id, source, record, message, payload)
-        tap = self._taps.get(type_id)
+        sequencer, counts, noticed = self._sequencer, self.counts, self._noticed
+        offer, epoch, last = sequencer.offer, sequencer.epoch, sequencer.last
+        batch = []
+        for cause, source, type_id, message, payload in outputs:
+            if payload is None:
+                assert message is not None
+                payload = encode(message)
+            source_seq = last.get(source, 0) + 1
+            seq = offer(source, epoch, source_seq, type_id)
+            assert seq is not None
+            if cause >= seq:
+                raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {seq - 1}")
+            counts[type_id] += 1
+            record = append(seq, now_ns, source_seq, cause, source, type_id, payload)
+            batch.append(sequenced := Sequenced(seq, now_ns, type_id, source, record, message, payload))
+            if type_id in noticed:
+                self._notice(sequenced)
+        return batch
+
+    def _notice(self, sequenced: Sequenced) -> None:
+        message = sequenced.message
+        tap = self._taps.get(sequenced.type_id)
         if tap is not None:
-            tap(sequenced.message)
-        if type_id in _TIMER_REQUEST_IDS:
-            request = sequenced.message
-            assert isinstance(request, TIMER_REQUESTS)
-            self.timers.heed(self._name(source), request)
-        return sequenced
+            tap(message)
+        if isinstance(message, TIMER_REQUESTS):
+            self.timers.heed(self._name(sequenced.source), message)
 
     def _is_settled(self, timeout_s: float) -> bool:
         """Whether every host has served all that was delivered, and nothing has come of it that is not sequenced."""

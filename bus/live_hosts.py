@@ -171,7 +171,7 @@ class LiveHost:
         after = span.after
         while after < span.upto:
             after, data = log_range.read(after, span.upto)
-            records = list(decode_records(data))
+            records = decode_records(data)
             for start in range(0, len(records), _AT_A_TIME):
                 yield [_sequenced(record) for record in records[start : start + _AT_A_TIME]]
 

@@ -40,6 +40,8 @@ SUFFIX: Final = ".admflog"
 MARK_EVERY: Final = 4096
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
 _BUFFER_BYTES: Final = 1024 * 1024
+_HASHED_TOGETHER: Final = 64
+"""A live run flushes what may be one record: that many records are hashed at once all the same."""
 _HEAD: Final = struct.Struct("<8sIQ32s")
 SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
 VERSION: Final = 1
@@ -88,9 +90,9 @@ class RunDigest:
         self.settle()
         self._hash.update(data)
 
-    def settle(self) -> None:
-        """Hash what was noted."""
-        if self._noted:
+    def settle(self, at_least: int = 1) -> None:
+        """Hash what was noted, if it is so much."""
+        if len(self._noted) >= at_least:
             self._hash.update(b"".join(self._noted))
             self._noted.clear()
 
@@ -236,7 +238,7 @@ class LogWriter:
             return
         if self._file < 0:
             raise LogError(f"{self.folder}: the message log is closed and takes no more records")
-        self._digest.settle()
+        self._digest.settle(_HASHED_TOGETHER)
         self._write(b"".join(self._buffer))
         self._buffer.clear()
         self._flush_at = self._size + _BUFFER_BYTES

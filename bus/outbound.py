@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,18 +22,18 @@ class Outbound:
     """By source, the source_seq of its last output."""
     unaccepted: int = 0
     """How many outputs are kept."""
-    _kept: dict[int, deque[bytes]] = field(default_factory=dict)
+    _kept: dict[int, deque[bytes]] = field(default_factory=lambda: defaultdict(deque))
     """By source, its outputs that are not accepted, without a gap up to the last."""
 
     def publish(self, wave: int, outputs: Iterable[Output]) -> bytes:
         """A PUBLISH frame of new outputs, after `wave` has been served."""
-        items = []
+        items, published, kept = [], self.published, self._kept
         for cause, source, type_id, message, payload in outputs:
-            source_seq = self.published.get(source, 0) + 1
+            source_seq = published.get(source, 0) + 1
             body = encode(message) if message is not None else payload or b""
             item = p.pack_item(source_seq, cause, source, type_id, body)
-            self.published[source] = source_seq
-            self._kept.setdefault(source, deque()).append(item)
+            published[source] = source_seq
+            kept[source].append(item)
             items.append(item)
         self.unaccepted += len(items)
         return p.pack_publish(self.epoch, wave, items)

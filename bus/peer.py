@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bus.runtime.runner import Output
 
-ACCEPT_EVERY = 64
+ACCEPT_EVERY = 512
 """Outputs after which their publisher is told that they are in the log; until the next heartbeat it can wait."""
 
 

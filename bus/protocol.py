@@ -46,6 +46,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -87,6 +88,10 @@ LIVE_FRAMES: Final = 20_000
 """As many frames of the fan-out wait for one slow endpoint; what is beyond is dropped, and fetched later."""
 
 _WAVE: Final = struct.Struct("<BQQQ")
+_output = partial(tuple.__new__, Output)
+"""Makes one of a tuple of its fields, in half the time that a NamedTuple takes for it."""
+_FRAMES: Final = [struct.Struct(f"{_WAVE.format}B{count}Q") for count in range(MAX_LANES + 1)]
+"""The head of a frame with the counts of so many lanes."""
 _DONE: Final = struct.Struct("<cQB")
 _OUTPUT: Final = struct.Struct("<QHHI")
 _PUBLISH: Final = struct.Struct("<cIQ")
@@ -122,7 +127,7 @@ class WaveFrame(NamedTuple):
 
 def wave_packer(count: int) -> Callable[[int, int, int, int, tuple[int, ...]], bytes]:
     """Packs the head of a frame, all but its records, with the counts of so many lanes."""
-    pack = struct.Struct(f"{_WAVE.format}B{count}Q").pack
+    pack = _FRAMES[count].pack
 
     def packer(lane: int, wave: int, lanes: int, owing: int, heads: tuple[int, ...]) -> bytes:
         return pack(lane, wave, lanes, owing, count, *heads)
@@ -138,9 +143,9 @@ def pack_wave(frame: WaveFrame) -> bytes:
 
 def unpack_wave(data: bytes) -> WaveFrame:
     """The frame in `data`."""
-    lane, wave, lanes, owing = _WAVE.unpack_from(data)
-    heads, end = unpack_heads(data, _WAVE.size)
-    return WaveFrame(lane, wave, lanes, owing, heads, data[end:])
+    head = _FRAMES[data[_WAVE.size]]
+    lane, wave, lanes, owing, _, *heads = head.unpack_from(data)
+    return WaveFrame(lane, wave, lanes, owing, tuple(heads), data[head.size :])
 
 
 def pack_heads(heads: Sequence[int]) -> bytes:
@@ -218,7 +223,7 @@ def unpack_publish(data: bytes) -> tuple[int, int, list[tuple[int, Output]]]:
     while offset < size:
         source_seq, cause, source, type_id, length = unpack(data, offset)
         offset += head
-        items.append((source_seq, Output(cause, source, type_id, None, data[offset : offset + length])))
+        items.append((source_seq, _output((cause, source, type_id, None, data[offset : offset + length]))))
         offset += length
     if offset != size:
         raise DamagedFrame("a PUBLISH frame ends within an output")

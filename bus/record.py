@@ -10,7 +10,7 @@ which was not. That is why crc32 and epoch come first: each of the two is over o
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from functools import partial
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -22,11 +22,11 @@ SEAL: Final = struct.Struct("<II")
 """Checksum and epoch, which stand before the body."""
 EPOCH_SUM: Final = crc32(struct.pack("<I", 1))
 """The checksum of the first epoch, from which that of a record of the first epoch goes on."""
-_HEAD_BEHIND_SUM: Final = struct.Struct("<IIQqQQHH")
 _CRC: Final = struct.Struct("<I")
 HEAD: Final = struct.Struct("<IIIQqQQHH")
 """All fields of the head, in the order above: for readers that unpack it at once."""
 HEADER_SIZE: Final = HEAD.size
+_unpack_head = HEAD.unpack_from
 SEQ_OFFSET: Final = 12
 DIGESTED_FROM: Final = 8
 """The run's digest covers a record's bytes from here on: all but the checksum and the epoch."""
@@ -53,6 +53,10 @@ class Record(NamedTuple):
     source: int
     type_id: int
     payload: bytes
+
+
+_record = partial(tuple.__new__, Record)
+"""Makes one of a tuple of its fields, in half the time that a NamedTuple takes for it."""
 
 
 def encode_record(
@@ -86,27 +90,27 @@ def decode_record(data: bytes, offset: int = 0) -> tuple[Record, int]:
         IncompleteRecord: `data` ends before the record does.
         LogError: the checksum does not fit, or the length cannot be right.
     """
-    if len(data) - offset < HEADER_SIZE:
-        raise IncompleteRecord(HEADER_SIZE - (len(data) - offset))
-    epoch, length, seq, ts, source_seq, cause, source, type_id = _HEAD_BEHIND_SUM.unpack_from(data, offset + 4)
+    start = offset + HEADER_SIZE
+    if start > len(data):
+        raise IncompleteRecord(start - len(data))
+    checksum, epoch, length, seq, ts, source_seq, cause, source, type_id = _unpack_head(data, offset)
     if length > MAX_PAYLOAD:
         raise LogError(f"a record says that its payload has {length} bytes, more than the {MAX_PAYLOAD} allowed")
-    end = offset + HEADER_SIZE + length
+    end = start + length
     if end > len(data):
         raise IncompleteRecord(end - len(data))
-    (stored,) = _CRC.unpack_from(data, offset)
-    if crc32(memoryview(data)[offset + 4 : end]) != stored:
+    if crc32(data[offset + 4 : end]) != checksum:  # a copy is cheaper than a view of so little
         raise LogError(f"the checksum of the record that says it is seq {seq} does not fit its bytes")
-    payload = data[offset + HEADER_SIZE : end]
-    return Record(seq, ts, source_seq, cause, epoch, source, type_id, payload), end
+    return _record((seq, ts, source_seq, cause, epoch, source, type_id, data[start:end])), end
 
 
-def decode_records(data: bytes) -> Iterator[Record]:
+def decode_records(data: bytes) -> list[Record]:
     """All records in `data`, which must end where a record ends."""
-    offset = 0
-    while offset < len(data):
+    records, offset, size = [], 0, len(data)
+    while offset < size:
         record, offset = decode_record(data, offset)
-        yield record
+        records.append(record)
+    return records
 
 
 class IncompleteRecord(LogError):

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from bus.errors import ProtocolError
 from bus.log import Log
@@ -32,8 +33,7 @@ from schemas.registry import TYPE_IDS
 _TIMER_REQUEST_IDS = frozenset(TYPE_IDS[message_type] for message_type in TIMER_REQUESTS)
 
 
-@dataclass(slots=True)
-class Sequenced:
+class Sequenced(msgspec.Struct, gc=False):
     """A record of the present wave, for hosts beside us as a message, for those over a wire as bytes."""
 
     seq: int

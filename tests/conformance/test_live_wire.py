@@ -9,9 +9,10 @@ import pytest
 
 from bus import protocol as p
 from bus import publisher
+from bus.endpoint import PUBLISH_AT
 from bus.errors import ComponentError, ProtocolError
 from bus.live_hub import LiveHub
-from bus.runtime.component import Component
+from bus.runtime.component import Component, handles
 from bus.runtime.runner import Output
 from schemas import Bar, Signal
 from schemas.registry import TYPE_IDS
@@ -66,6 +67,29 @@ def test_all_apply_one_log_and_say_what_they_answer(scheme, tmp_path):
     for record in run.records:
         if record.cause:
             assert run.records[record.cause - 1].type_id in takes[record.source]
+
+
+class AnsweringGate(Gate):
+    """Answers every bar, but waits first at the n-th."""
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        super().on_bar(bar)
+        self.emit(a_signal())
+
+
+def test_a_long_wave_is_answered_while_it_is_served(tmp_path):
+    gate = AnsweringGate("gate", {"closed_at": 100})
+    with WireRun([Bars("bars"), gate], tmp_path).open() as run:
+        source = next(m.source_id for m in run.wiring.members if m.component.name == "bars")
+        run.sequence([Output(0, source, BAR, a_bar(n)) for n in range(100)])
+        turn_until(run, lambda: len(run.records) > 100)
+        assert not run.link.finish(0.05), "the wave counts as served before its end"
+        assert len(run.records) == 100 + PUBLISH_AT
+        gate.opened.set()
+        run.settle()
+    assert [record.cause for record in run.records[100:]] == list(range(1, 101))
+    run.assert_published_once_in_order()
 
 
 def test_a_host_that_is_blocked_holds_up_nobody(tmp_path):

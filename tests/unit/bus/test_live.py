@@ -139,7 +139,7 @@ def test_a_timer_fires_when_the_hubs_clock_has_reached_it_though_nothing_else_co
         run.until_said(SetTimer)
         clock.now = T0 + 9
         source.give(a_bar())
-        run.until_said(Bar, 2)
+        run.until_said(SetTimer, 2)
         assert run.said(TimerFired) == []
         clock.now = T0 + 12
         run.bus._inbox.put([])
