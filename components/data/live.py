@@ -183,7 +183,7 @@ class LiveMarketDataHandler(HistoricalDataHandler):
 
         policy = Policy(str(address), policies, (OSError,), report, self.wait, over)
         breaker = policies.circuit_breaker
-        return feed.blocks(policy, policies.retry.wait_initial_s, breaker.reset_after_s if breaker else 0.0)
+        return feed.blocks(policy, policies.retry, breaker.reset_after_s if breaker else 0.0)
 
     def _recorded(self, path: str) -> Iterator[list[Message]]:
         """The fallback that is a file."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from bus.runtime.policies import CircuitOpen, Policy
+from bus.runtime.policies import CircuitOpen, Policy, RetrySettings
 from components.data.live_lines import EndOfFeed, LineReader, Refused
 from schemas import EdgeEvent, Message
 
@@ -90,13 +90,18 @@ class Feed:
     is_over: Callable[[], bool]
     _refused: int = 0
 
-    def blocks(self, policy: Policy, pause_s: float, reset_after_s: float) -> Iterator[list[Message]]:
-        """What it sends, connected again `pause_s` after a connection has ended; `reset_after_s` is the breaker's.
+    def blocks(self, policy: Policy, retry: RetrySettings, reset_after_s: float) -> Iterator[list[Message]]:
+        """What it sends, connected again after a pause when a connection has ended; `reset_after_s` is the breaker's.
+
+        A connection that has brought no message is an attempt that failed: somebody who accepts and says nothing is
+        no feed.
 
         Raises:
-            OSError: it cannot be connected, and the policy gives up.
+            OSError: it cannot be connected, or brings nothing, and the policy gives up.
         """
+        barren = 0
         while not self.is_over():
+            heard = False
             try:
                 connection = policy.call(socket.create_connection, self.address, self.limits.connect_timeout_s)
             except CircuitOpen:
@@ -105,14 +110,19 @@ class Feed:
             self._say(EdgeEvent.CONNECTED, "")
             try:
                 with connection:
-                    yield from self._messages(connection)
+                    for block in self._messages(connection):
+                        heard = True
+                        yield block
             except EndOfFeed:
                 return
             except OSError as error:
                 self._say(EdgeEvent.DISCONNECTED, str(error))
             else:
                 self._say(EdgeEvent.DISCONNECTED, "" if self.is_over() else "the other side has closed the connection")
-            self.wait(pause_s)
+            barren = 0 if heard else barren + 1
+            if retry.attempts is not None and barren >= retry.attempts:
+                raise ConnectionError(f"{barren} connections in a row brought no message")
+            self.wait(min(retry.wait_max_s, retry.wait_initial_s * 2.0 ** min(max(barren - 1, 0), 60)))
 
     def _messages(self, connection: socket.socket) -> Iterator[list[Message]]:
         number = 0

@@ -178,6 +178,20 @@ def test_when_a_feed_fails_the_next_fallback_goes_on(csv_of):
     assert recorded.events == ["FAILED", "FALLBACK", "FAILED", "FALLBACK"]
 
 
+def test_a_feed_that_accepts_and_says_nothing_is_given_up_like_one_that_is_not_there():
+    time = FakeTime()
+    with a_server() as server:
+        policies = {"retry": {"attempts": 3, "wait_initial_s": 1, "wait_max_s": 10}}
+        heard = Heard(time, feed=server.address, policies=policies).start()
+        for _ in range(3):
+            server.accept().close()
+        with pytest.raises(DataError, match="no feed is left"):
+            heard.to_its_end()
+    assert time.pauses == [1, 2]
+    assert heard.events == ["CONNECTED", "DISCONNECTED"] * 3 + ["FAILED"]
+    assert heard.reports[-1].reason == "3 connections in a row brought no message"
+
+
 def test_an_open_circuit_is_reported_and_nobody_is_called_while_it_is_open():
     time = FakeTime()
     time.ended_after = 30
