@@ -89,9 +89,15 @@ def cat(path: Path, as_json: bool, limit: int | None, **wanted: Any) -> None:
         shown += 1
         if shown == limit:
             return
-    unknown = log_tools.unknown_names(reader, chosen)
-    if not shown and unknown:
-        declared = [s.name for s in reader.sources.values()] + [t.name for t in reader.types.values()]
+    if not shown:
+        require_known(path, reader, chosen)
+
+
+def require_known(path: Path, log: log_tools.Declarations, wanted: log_tools.Filter) -> None:
+    """Raise LogError when a filter that let nothing pass asks for a name that the log does not declare."""
+    unknown = log_tools.unknown_names(log, wanted)
+    if unknown:
+        declared = [s.name for s in log.sources.values()] + [t.name for t in log.types.values()]
         raise LogError(f"{path}: the log knows no {unknown[0]!r}{did_you_mean(unknown[0], declared)}")
 
 

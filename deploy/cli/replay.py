@@ -14,11 +14,10 @@ from bus.replay import Kind
 from bus.runtime.modes import ThreadModel
 from deploy.cli.consequences import print_consequences
 from deploy.cli.launch import leave, standard_output_to_error
-from deploy.cli.log import as_json_text, line_of
+from deploy.cli.log import as_json_text, line_of, require_known
 from deploy.cli.options import as_placement
 from deploy.cli.playback import keyboard, make_player, playback_options, wants_playback
 from deploy.launcher import launch
-from deploy.log_tools import unknown_names
 from deploy.plan import Placement
 from deploy.replay.capture import Capture, open_capture
 from deploy.replay.consequences import compare_outcomes, outcome_of
@@ -147,9 +146,7 @@ def _play_once(
         for _records in player.play(LogReader(capture.path)):
             pass
         if not player.played:
-            unknown = unknown_names(capture, player.wanted)
-            if unknown:
-                raise LogError(f"{capture.path}: the log knows no {unknown[0]!r}")
+            require_known(capture.path, capture, player.wanted)
             player.say("no record of the log passes --from, --to, --types and --sources")
         return 0
     model = None if thread_model is None else ThreadModel(thread_model)

@@ -87,7 +87,9 @@ def explain(path: Path, subject: str) -> Story:
 def _of_seq(path: Path, seq: int) -> Story:
     chain, reader = causes_of(path, seq)
     if not chain:
-        raise LogError(f"{path}: there is no seq {seq}; the last is {reader.last_seq}")
+        raise LogError(
+            f"{path}: there is no seq {seq}; {f'the last is {reader.last_seq}' if seq else 'the first is 1'}"
+        )
     subject = f"seq {seq}"
     message = _message(reader, chain[0])
     if isinstance(message, Fill):

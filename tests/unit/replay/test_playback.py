@@ -218,3 +218,9 @@ def test_the_command_loops_between_its_bounds_until_somebody_quits(run, tmp_path
 def test_a_loop_that_shows_nothing_ends(run, tmp_path):
     done = admf("replay", str(run), "--loop", "--speed", "0", "--from", "99999999", folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_name_that_the_log_does_not_know_suggests_the_one_that_was_meant(run, tmp_path):
+    done = admf("replay", str(run), "--speed", "0", "--types", "Fil", folder=tmp_path)
+    assert done.returncode == 1
+    assert "the log knows no 'Fil'; did you mean 'Fill'?" in done.stderr
