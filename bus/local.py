@@ -135,7 +135,7 @@ class LocalBus:
     def declare(self, messages: Iterable[Message]) -> None:
         """Sequence messages of the hub that no component takes."""
         for message in messages:
-            self._record(HUB, self._routes[type(message)], 0, message)
+            self._record(message)
 
     def publish(self, source: int, ts: int, message: Message) -> None:
         """Sequence a message from outside and settle all that follows from it."""
@@ -178,7 +178,7 @@ class LocalBus:
     def fail(self, message: ComponentFailed | Halt) -> None:
         """Record why the run ends before its end; no component hears it any more."""
         self._queue.clear()
-        self._record(HUB, self._routes[type(message)], 0, message)
+        self._record(message)
 
     def close(self) -> None:
         """Stop every component, sources first."""
@@ -268,13 +268,14 @@ class LocalBus:
             sequencer.head = seq
         self._cause = 0
 
-    def _record(self, source: int, route: _Route, cause: int, message: Message) -> None:
-        sequencer, log = self._sequencer, self._log
+    def _record(self, message: Message) -> None:
+        """Give a message of the hub that nobody hears its place in the order."""
+        sequencer, log, route = self._sequencer, self._log, self._routes[type(message)]
         payload = b"" if log is None else encode(message)
-        seq = sequencer.admit(source)
+        seq = sequencer.admit(HUB)
         route.count += 1
         if log is not None:
-            log.append(seq, self.clock.now_ns, sequencer.last[source], cause, source, route.type_id, payload)
+            log.append(seq, self.clock.now_ns, sequencer.last[HUB], 0, HUB, route.type_id, payload)
 
     def _emitter(self, member: Member) -> Emit:
         routes = {message_type: self._routes[message_type] for message_type in emitted_types(member.component)}

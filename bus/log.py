@@ -136,7 +136,7 @@ class DigestLog:
         return record
 
     def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
-        """As `append_each`, many at once."""
+        """As `append_each`."""
         append_each(self, seq, source_seq, source, type_id, messages)
 
     def flush(self) -> None:
