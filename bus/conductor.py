@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bus.errors import ProtocolError
+from bus.runtime.block import part_of
 from bus.runtime.component import Handler
 from bus.sequencer import HUB
 from bus.timers import TimerQueue, sets_timers
@@ -194,8 +195,8 @@ def between_checkpoints(blocks: Blocks) -> Blocks:
     room = CHECKPOINT_EVERY
     for source, block in blocks:
         while len(block) > room:
-            yield source, block[:room]
-            block, room = block[room:], CHECKPOINT_EVERY
+            yield source, part_of(block, 0, room)
+            block, room = part_of(block, room, len(block)), CHECKPOINT_EVERY
         yield source, block
         room = room - len(block) or CHECKPOINT_EVERY
 

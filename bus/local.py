@@ -17,10 +17,12 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
+from operator import length_hint
+from typing import Final
 
 from bus.errors import ProtocolError
 from bus.log import Log
+from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler, Source
 from bus.runtime.means import Means
@@ -45,9 +47,10 @@ from schemas import ComponentFailed, Halt, Message
 from schemas.codec import encode
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
 
-_LOOK_LEAST, _LOOK_MOST = 8, 256
+_LOOK_LEAST, _LOOK_MOST = 32, 256
 
-_ts_of = attrgetter("ts")
+_HEARD: Final = -1
+"""Stands for the seq of the message that is being heard, which has its place in the order only afterwards."""
 
 
 class _Route:
@@ -72,23 +75,37 @@ class _Route:
         else:
             self._takers.append((handler, None, handler))
 
-    def parted(self, ahead: Sequence[Message]) -> tuple[list[Handler], list[tuple[Handler, Handler]], int | None]:
+    def parted(
+        self, run: Block, start: int, look: int
+    ) -> tuple[list[Handler], list[tuple[Handler, Handler]], int | None]:
         """Who must be handed every message at once; who may be handed many of them later, one or a block; how many.
 
-        None for as many as there are. `ahead` are the next messages, as far as somebody may be asked about them.
+        None for all that there are. Somebody who can say what it will not answer is shown `look` messages from `start`
+        on. With 0 it is not asked, and is handed one message.
         """
         message_type = self.message_type
         at_once: list[Handler] = []
         later: list[tuple[Handler, Handler]] = []
         most = None
         for handler, owner, on_block in self._takers:
-            if owner is not None and message_type in owner.quiet:
-                later.append((handler, on_block))
-            elif ahead and owner is not None and owner.unanswered is not None and (count := owner.unanswered(ahead)):
-                later.append((handler, on_block))
-                most = count if most is None else min(most, count)
-            else:
+            if owner is None:
                 at_once.append(handler)
+            elif message_type in owner.quiet:
+                later.append((handler, on_block))
+            elif owner.unanswered is None:
+                at_once.append(handler)
+            elif not look:
+                at_once.append(handler)
+                most = 1
+            else:
+                ahead = run.part(start, start + look)
+                count = owner.unanswered(ahead)
+                if count:
+                    later.append((handler, on_block))
+                else:
+                    at_once.append(handler)
+                    count = look
+                most = count if most is None else min(most, count)
         return at_once, later, most
 
 
@@ -152,17 +169,19 @@ class LocalBus:
         """
         component = self._component(source)
         declared = emitted_types(component)
-        times = [self.clock.now_ns, *map(_ts_of, block)]
-        sound = len(block) if times == sorted(times) else _ascending(times)
-        for message_type, run in _runs(block[:sound]):
-            if message_type not in declared:
+        for run in _runs(block):
+            if run.message_type not in declared:
                 raise refuse_to_publish(component, run[0])
-            route, start, self._look = self._routes[message_type], 0, _LOOK_LEAST
-            while start < len(run):
-                start = self._until_answered(source, route, run, start)
-        if sound < len(block):
-            before, after = times[sound : sound + 2]
-            raise ProtocolError(f"{component.name} went back in time: {after} after {before} (ns UTC)")
+            times, now_ns = run.column("ts"), self.clock.now_ns
+            sound = len(run)
+            if times[0] < now_ns or min(run.gaps, default=0) < 0:
+                sound = _ascending([now_ns, *times])
+            route, part, start, self._look = self._routes[run.message_type], run.part(0, sound), 0, _LOOK_LEAST
+            while start < sound:
+                start = self._until_answered(source, route, part, start)
+            if sound < len(run):
+                before, after = [now_ns, *times][sound : sound + 2]
+                raise ProtocolError(f"{component.name} went back in time: {after} after {before} (ns UTC)")
 
     def stream(self, source: int) -> Iterator[list[Message]]:
         """A source's stream, in blocks."""
@@ -185,79 +204,110 @@ class LocalBus:
         self._loop.close()
         stop_all(self._wiring.members)
 
-    def _until_answered(self, source: int, route: _Route, run: Sequence[Message], start: int) -> int:
+    def _until_answered(self, source: int, route: _Route, run: Block, start: int) -> int:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
-        at_once, later, most = route.parted(run[start : start + self._look])
-        end, fault = len(run) if most is None else start + most, None
+        at_once, later, most = route.parted(run, start, self._look)
+        end, fault = len(run), None
+        if most is not None and start + most < end:
+            end = start + most
         if at_once:
             end, fault = self._hear(at_once, run, start, end)
-        part = run[start:end]
-        self._take_in(source, route, part)
+        self._take_in(source, route, run, start, end)
         if fault is not None:
             raise _blame(*fault) from fault[1]
-        for handler, on_block in later:
-            try:
-                if len(part) == 1:
-                    handler(part[0])
-                else:
-                    on_block(part)
-            except BaseException as error:
-                raise _blame(handler, error) from error
+        if later:
+            self._catch_up(later, run, start, end)
         if self._queue:
-            # Who answered the first message of a part is not asked again in this run what it will not answer.
-            self._look = _LOOK_LEAST if len(part) > 1 else 0
+            self._look = 0
             self._settle()
         elif most is not None:
-            self._look = min(2 * self._look, _LOOK_MOST)
+            self._look = min(2 * self._look, _LOOK_MOST) or _LOOK_LEAST
         return end
 
     def _hear(
-        self, handlers: Sequence[Handler], run: Sequence[Message], start: int, end: int
+        self, handlers: Sequence[Handler], run: Block, start: int, end: int
     ) -> tuple[int, tuple[Handler, BaseException] | None]:
         """Call handlers with the messages of a run up to one that is answered, or at which one of them raised.
 
         Returns the index behind it, and who raised what.
         """
-        clock, queue, seq = self.clock, self._queue, self._sequencer.head
-        fault = None
-        for index in range(start, end):
-            message = run[index]
-            clock.now_ns = message.ts  # type: ignore[attr-defined]
-            seq += 1
-            self._cause = seq
-            try:
-                for handler in handlers:
+        clock, queue = self.clock, self._queue
+        ahead = iter(run[start:end])
+        handler, fault = handlers[0], None
+        self._cause = _HEARD
+        try:
+            if len(handlers) == 1:
+                for message in ahead:
+                    clock.now_ns = message.ts
                     handler(message)
-            except BaseException as error:
-                fault = handler, error
-            if queue or fault is not None:
-                end = index + 1
-                break
+                    if queue:
+                        break
+            else:
+                for message in ahead:
+                    clock.now_ns = message.ts
+                    for handler in handlers:
+                        handler(message)
+                    if queue:
+                        break
+        except BaseException as error:
+            fault = handler, error
         self._cause = 0
-        return end, fault
+        return end - length_hint(ahead), fault
 
-    def _take_in(self, source: int, route: _Route, run: Sequence[Message]) -> None:
-        """Give the messages of a run their places in the order, after they were heard."""
-        sequencer, count = self._sequencer, len(run)
+    def _take_in(self, source: int, route: _Route, run: Block, start: int, end: int) -> None:
+        """Give messages of a run their places in the order, after they were heard."""
+        count = end - start
         if self._log is not None:
-            self._log.append_run(sequencer.head + 1, sequencer.last[source] + 1, source, route.type_id, run)
-        self.clock.now_ns = run[-1].ts  # type: ignore[attr-defined]
-        sequencer.head += count
-        sequencer.last[source] += count
+            sequencer, part = self._sequencer, run.part(start, end)
+            self._log.append_run(sequencer.head + 1, sequencer.last[source] + 1, source, route.type_id, part)
+            sequencer.head += count
+            sequencer.last[source] += count
+        self.clock.now_ns = run[end - 1].ts
         route.count += count
 
+    def _catch_up(self, later: Sequence[tuple[Handler, Handler]], run: Block, start: int, end: int) -> None:
+        """Hand out what was kept back."""
+        try:
+            if end == start + 1:
+                message = run[start]
+                for handler, _ in later:
+                    handler(message)
+            else:
+                part = run.part(start, end)
+                for handler, on_block in later:  # noqa: B007 - blamed below
+                    on_block(part)
+        except BaseException as error:
+            raise _blame(handler, error) from error
+
     def _settle(self) -> None:
-        queue, log, sequencer, now_ns = self._queue, self._log, self._sequencer, self.clock.now_ns
-        last, seq = sequencer.last, sequencer.head
+        """Hand out what is queued, and what that brings about, until nothing is left."""
+        if self._log is not None:
+            self._settle_captured(self._log)
+            return
+        queue = self._queue
+        self._cause = _HEARD
+        try:
+            while queue:
+                _, route, _, message = queue.popleft()
+                route.count += 1
+                for handler in route.handlers:
+                    handler(message)
+        except BaseException as error:
+            raise _blame(handler, error) from error
+        self._cause = 0
+
+    def _settle_captured(self, log: Log) -> None:
+        queue, sequencer, now_ns = self._queue, self._sequencer, self.clock.now_ns
+        last, heard = sequencer.last, sequencer.head
+        seq = heard
         try:
             while queue:
                 source, route, cause, message = queue.popleft()
-                payload = b"" if log is None else encode(message)
+                payload = encode(message)
                 seq += 1
                 last[source] = source_seq = last[source] + 1
                 route.count += 1
-                if log is not None:
-                    log.append(seq, now_ns, source_seq, cause, source, route.type_id, payload)
+                log.append(seq, now_ns, source_seq, heard if cause == _HEARD else cause, source, route.type_id, payload)
                 self._cause = seq
                 try:
                     for handler in route.handlers:
@@ -270,12 +320,11 @@ class LocalBus:
 
     def _record(self, message: Message) -> None:
         """Give a message of the hub that nobody hears its place in the order."""
-        sequencer, log, route = self._sequencer, self._log, self._routes[type(message)]
-        payload = b"" if log is None else encode(message)
-        seq = sequencer.admit(HUB)
+        route = self._routes[type(message)]
+        if self._log is not None:
+            payload, seq = encode(message), self._sequencer.admit(HUB)
+            self._log.append(seq, self.clock.now_ns, self._sequencer.last[HUB], 0, HUB, route.type_id, payload)
         route.count += 1
-        if log is not None:
-            log.append(seq, self.clock.now_ns, sequencer.last[HUB], 0, HUB, route.type_id, payload)
 
     def _emitter(self, member: Member) -> Emit:
         routes = {message_type: self._routes[message_type] for message_type in emitted_types(member.component)}
@@ -296,13 +345,13 @@ class LocalBus:
         return self._wiring.members[source - 1].component
 
 
-def _runs(block: list[Message]) -> Iterator[tuple[type[Message], list[Message]]]:
+def _runs(block: list[Message]) -> Iterator[Block]:
     """The block in parts of one type each; most are of one type as they are."""
-    if len(set(map(type, block))) == 1:
-        yield type(block[0]), block
+    if isinstance(block, Block):
+        yield from (block,) if block else ()
         return
-    for message_type, group in itertools.groupby(block, type):
-        yield message_type, list(group)
+    for _, group in itertools.groupby(block, type):
+        yield Block(group)
 
 
 def _ascending(times: Sequence[int]) -> int:

@@ -97,12 +97,12 @@ class Component:
     handling a type which is not quiet that a type stops being quiet."""
 
     on_block: ClassVar[Callable[..., None] | None] = None
-    """A method `on_block(messages)` takes many messages of one quiet type at once, and leaves the component as its
+    """A method `on_block(block)` takes many messages of one quiet type at once, a `Block`, and leaves the component as its
     handler would that was called with each. A bus in one thread may then keep such messages back, though never until
     after a message of another type. The clock may be ahead of them: their own `ts` counts."""
 
     unanswered: ClassVar[Callable[..., int] | None] = None
-    """A method `unanswered(messages)` of a component that takes blocks says of a type that is not quiet how many of
+    """A method `unanswered(block)` of a component that takes blocks says of a type that is not quiet how many of
     these messages, from the first on, it will not answer whatever else happens meanwhile: these are as if it were. It
     may look at the messages, and changes nothing; 0 is always right."""
 

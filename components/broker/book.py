@@ -7,18 +7,16 @@ level, so that a bar looks at no order that its range does not reach: far-away o
 from __future__ import annotations
 
 import heapq
-import operator
-from collections.abc import Sequence
 
 import msgspec
 
+from bus.runtime.block import Block
 from bus.runtime.settings import Instrument
 from components.broker.levels import Levels
 from components.broker.market import Market
 from components.broker.working import Working
 from schemas import Bar, Order, OrderType, Quote, Trade
 
-_ts_of = operator.attrgetter("ts")
 _BY_LIMIT = frozenset({OrderType.LIMIT})
 _BY_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 _BY_TOUCH = frozenset({OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED})
@@ -103,13 +101,11 @@ class Book:
         self.last = record
         self.market = None
 
-    def observe_all(self, bars: Sequence[Bar]) -> None:
+    def observe_all(self, bars: Block) -> None:
         """Remember many bars at once, as `observe` would one after another."""
-        times = list(map(_ts_of, bars))
+        times, gaps = bars.column("ts"), {self.interval, *bars.gaps}
         if self.last_ts:
-            times.insert(0, self.last_ts)
-        gaps = set(map(operator.sub, times[1:], times))
-        gaps.add(self.interval)
+            gaps.add(times[0] - self.last_ts)
         gaps.discard(0)
         self.interval = min(gaps, default=0)
         self.observe(bars[-1])

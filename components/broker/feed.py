@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
-from operator import attrgetter
 
+from bus.runtime.block import Block
 from components.broker.book import ARRIVE, EXPIRE, Action, Book
 from components.broker.market import is_quoted, tick_market
 from components.broker.matching import match_at_end
@@ -16,8 +15,6 @@ from components.broker.requests import perform
 from components.broker.venue import Venue
 from components.broker.working import Working
 from schemas import Bar, OrderType, Quote, TimeInForce, Trade
-
-_symbol_of, _low_of, _high_of = attrgetter("symbol"), attrgetter("low"), attrgetter("high")
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -48,25 +45,25 @@ def on_bar(venue: Venue, bar: Bar) -> None:
             perform(desk, action)
 
 
-def untouched(venue: Venue, bars: Sequence[Bar]) -> int:
+def untouched(venue: Venue, bars: Block) -> int:
     """How many bars, from the first on, reach no order and come before anything is due; 0 for bars of many symbols."""
     first, wake_ups = bars[0], venue.desk.wake_ups
     book = venue.desk.books.get(first.symbol)
     if book is None or book.ticks or book.waits_for_any:
         return 0
     due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
-    if first.ts >= due or book.is_reached(first.low, first.high) or len(set(map(_symbol_of, bars))) > 1:
+    if first.ts >= due or book.is_reached(first.low, first.high) or bars.only("symbol") is None:
         return 0
-    if bars[-1].ts < due and not book.is_reached(min(map(_low_of, bars)), max(map(_high_of, bars))):
+    if bars[-1].ts < due and not book.is_reached(min(bars.column("low")), max(bars.column("high"))):
         return len(bars)
     return next(n for n, bar in enumerate(bars) if bar.ts >= due or book.is_reached(bar.low, bar.high))
 
 
-def on_idle_bars(venue: Venue, bars: Sequence[Bar]) -> None:
+def on_idle_bars(venue: Venue, bars: Block) -> None:
     """Bars that meet no order, and at which nothing is due: they are only to be remembered."""
-    desk, symbols = venue.desk, set(map(_symbol_of, bars))
-    if len(symbols) == 1:
-        book = desk.book(bars[0].symbol)
+    desk, symbol = venue.desk, bars.only("symbol")
+    if symbol is not None:
+        book = desk.book(symbol)
         if not book.ticks:
             book.observe_all(bars)
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from bus.runtime.block import Block
 from bus.runtime.component import Handler, handles, query
 from bus.runtime.settings import StrictModel
 from components.broker import feed, gateway
@@ -123,21 +123,20 @@ class SimulatedBroker(BrokerBase):
         if not self.quiet:
             self._set_quiet()
 
-    def unanswered(self, messages: Sequence[Bar | Quote | Trade]) -> int:
+    def unanswered(self, messages: Block) -> int:
         """How many bars, from the first on, meet no order and see nothing due; 0 for quotes and trades."""
-        return feed.untouched(self._venue, cast(Sequence[Bar], messages)) if isinstance(messages[0], Bar) else 0
+        return feed.untouched(self._venue, messages) if messages.message_type is Bar else 0
 
-    def on_block(self, messages: Sequence[Bar | Quote | Trade]) -> None:
+    def on_block(self, messages: Block) -> None:
         """Many market data of one type at once, which meet no order."""
-        if not isinstance(messages[0], Bar):
-            handler: Handler = self.on_quote if isinstance(messages[0], Quote) else self.on_trade
+        if messages.message_type is not Bar:
+            handler: Handler = self.on_quote if messages.message_type is Quote else self.on_trade
             for message in messages:
                 handler(message)
             return
-        bars = cast(Sequence[Bar], messages)
-        feed.on_idle_bars(self._venue, bars)
+        feed.on_idle_bars(self._venue, messages)
         if self._learns:
-            for bar in bars:
+            for bar in messages:
                 self._slippage.on_bar(bar)
 
     @handles(StreamEnding, EndOfStream)

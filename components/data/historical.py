@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from bus.errors import DataError
+from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit, Parameters, Source
 from bus.runtime.settings import RunContext
@@ -18,6 +19,8 @@ from schemas import Bar, CloseRule, Message, StreamEnding
 
 if TYPE_CHECKING:
     from components.data.files import Bars, Request
+
+_VALUES: Final = ("open", "high", "low", "close", "volume")
 
 # numpy is imported only when data are read: every process of a run looks at this class, one of them reads.
 
@@ -120,17 +123,25 @@ class HistoricalDataHandler(Source):
         size = self.parameters.block_size
         last_from = self._first_of_last_timestamp()
         for start in range(0, len(ts), size):
-            block: list[Message] = list(self._block(start, start + size))
+            block = self._block(start, start + size)
             if start <= last_from < start + size:
-                block.insert(last_from - start, StreamEnding(self.name, int(ts[-1]) + self.parameters.shift_ns))
+                yield block.part(0, last_from - start)
+                yield [StreamEnding(self.name, int(ts[-1]) + self.parameters.shift_ns)]
+                block = block.part(last_from - start, len(block))
             yield block
 
-    def _block(self, start: int, end: int) -> Iterable[Bar]:
+    def _values(self, start: int, end: int) -> list[list[float]]:
+        values: list[list[float]] = self._bars.values[:, start:end].tolist()
+        return values
+
+    def _block(self, start: int, end: int) -> Block:
         bars = self._bars
         ts = (bars.ts[start:end] + self.parameters.shift_ns).tolist()
-        names = bars.symbols
-        symbols = repeat(names[0]) if len(names) == 1 else map(names.__getitem__, bars.code[start:end].tolist())
-        return map(Bar, ts, symbols, *bars.values[:, start:end].tolist())
+        names, values = bars.symbols, self._values(start, end)
+        columns = {"ts": ts, **dict(zip(_VALUES, values, strict=True))}
+        if len(names) == 1:
+            return Block(map(Bar, ts, repeat(names[0]), *values), columns, only={"symbol": names[0]})
+        return Block(map(Bar, ts, map(names.__getitem__, bars.code[start:end].tolist()), *values), columns)
 
     def _first_of_last_timestamp(self) -> int:
         if self.context.run.close_at_end is not CloseRule.NEXT_OPEN:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
-from typing import Annotated, cast
+from typing import Annotated
 
 from pydantic import Field
 
 from bus.runtime import component as runtime
+from bus.runtime.block import Block
 from bus.runtime.component import Component, handles, query
 from components.accounting.ledger import Account
 from components.accounting.marks import middle
@@ -20,7 +19,6 @@ from schemas import (
     ClosedTrade,
     EquityCurve,
     Fill,
-    Message,
     PositionUpdate,
     Quote,
     ReportRequested,
@@ -28,7 +26,6 @@ from schemas import (
 )
 
 _NS_PER_S = 1_000_000_000
-_ts_of, _symbol_of, _close_of = attrgetter("ts"), attrgetter("symbol"), attrgetter("close")
 _BEFORE_ALL_TIME = -(2**63)
 
 
@@ -74,14 +71,13 @@ class Portfolio(Component):
             self._move_on(bar.ts)
         self.marks[bar.symbol] = bar.close
 
-    def on_block(self, messages: Sequence[Message]) -> None:
+    def on_block(self, messages: Block) -> None:
         """As the handlers, one message after another; many bars at once where that is the same."""
-        handler = getattr(self, self._handler_names[type(messages[0])])
+        handler = getattr(self, self._handler_names[messages.message_type])
         handler(messages[0])
-        rest = messages[1:]
-        if type(messages[0]) is Bar and self._took_bars(cast("Sequence[Bar]", rest)):
+        if messages.message_type is Bar and self._took_rest(messages):
             return
-        for message in rest:
+        for message in messages[1:]:
             handler(message)
 
     @handles(Quote)
@@ -153,26 +149,27 @@ class Portfolio(Component):
         """Cash and the value of what is held, in the account's currency."""
         return self.account.main.equity(self.marks)
 
-    def _took_bars(self, bars: Sequence[Bar]) -> bool:
-        """Take bars at once if that is the same as one by one: while nothing is held, or only their symbol."""
+    def _took_rest(self, bars: Block) -> bool:
+        """Take bars after the first at once, if that is the same as one by one: while flat, or holding only them."""
         if self._interval:
             return False
-        if not self._held:
-            stamps = dict.fromkeys([self._ts, *map(_ts_of, bars)])
-            self._ts = next(reversed(stamps))
-            del stamps[self._ts]
-            self.curve.times.extend(stamps)
-            one_symbol = len(set(map(_symbol_of, bars))) == 1
-            self.marks.update({bar.symbol: bar.close for bar in (bars[-1:] if one_symbol else bars)})
-            return True
-        times = [self._ts, *map(_ts_of, bars)]
-        if set(map(_symbol_of, bars)) != self._held.keys() or len(self._held) > 1 or len(set(times)) < len(times):
-            return not bars
-        (position,), cash = self._held.values(), self.account.main.cash
-        prices = [self.marks[position.symbol], *map(_close_of, bars)]
-        self._ts, self.marks[position.symbol] = times.pop(), prices.pop()
-        self.curve.hold(cash)
-        self.curve.add_many(times, cash, [position.quantity * price * position.point_value for price in prices])
+        symbol, times, held = bars.only("symbol"), bars.column("ts"), self._held
+        # The last time is not over yet, so it is not in the curve.
+        over = times[:-1]
+        if not held:
+            if 0 in bars.gaps:
+                over = [ts for ts in dict.fromkeys(over) if ts != times[-1]]
+            self.curve.times.extend(over)
+            self.marks.update({bar.symbol: bar.close for bar in (bars[-1:] if symbol is not None else bars)})
+        elif len(held) > 1 or symbol not in held or 0 in bars.gaps:
+            return False
+        else:
+            position, cash, prices = held[symbol], self.account.main.cash, bars.column("close")
+            self.curve.hold(cash)
+            quantity, point_value = position.quantity, position.point_value
+            self.curve.add_many(over, cash, [quantity * price * point_value for price in prices[:-1]])
+            self.marks[symbol] = prices[-1]
+        self._ts = times[-1]
         return True
 
     def _move_on(self, ts: int) -> None:

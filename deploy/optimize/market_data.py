@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,6 @@ from components.data.historical import HistoricalDataHandler
 from components.data.table import Floats, Ints
 from deploy.optimize.extras import need
 from deploy.plan import Entry, Plan
-from schemas import Bar
 
 VALUES = ("open", "high", "low", "close", "volume")
 
@@ -106,13 +105,10 @@ class MappedDataHandler(HistoricalDataHandler):
         Source.initialize(self, context, emit, clock)
         self._bars: Any = mapped
 
-    def _block(self, start: int, end: int) -> Iterable[Bar]:
-        bars = self._bars
-        if not isinstance(bars, MappedBars):
-            return super()._block(start, end)
-        ts = (bars.ts[start:end] + self.parameters.shift_ns).tolist()
-        symbols = map(bars.symbols.__getitem__, bars.code[start:end].tolist())
-        return map(Bar, ts, symbols, *(column[start:end].tolist() for column in bars.values))
+    def _values(self, start: int, end: int) -> list[list[float]]:
+        if not isinstance(self._bars, MappedBars):
+            return super()._values(start, end)
+        return [column[start:end].tolist() for column in self._bars.values]
 
 
 def share(plan: Plan, folder: Path) -> list[SharedData]:

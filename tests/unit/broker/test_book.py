@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.runtime.block import Block
 from bus.runtime.settings import Instrument
 from components.broker.book import ARRIVE, CANCEL, EXPIRE, Action, Book
 from components.broker.working import Working
@@ -138,6 +139,6 @@ def test_bars_observed_at_once_leave_a_book_as_one_by_one(before, gaps):
             book.observe(bar)
     for bar in bars[len(before) :]:
         one_by_one.observe(bar)
-    at_once.observe_all(bars[len(before) :])
+    at_once.observe_all(Block(bars[len(before) :]))
     for name in ("last", "last_ts", "previous_ts", "interval", "market"):
         assert getattr(one_by_one, name) == getattr(at_once, name)

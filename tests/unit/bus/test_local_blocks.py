@@ -6,6 +6,7 @@ import pytest
 
 from bus.errors import ComponentError
 from bus.local import LocalBus
+from bus.runtime.block import Block
 from bus.runtime.component import Component, handles
 from bus.runtime.settings import RunContext
 from schemas import Bar, Signal
@@ -30,7 +31,7 @@ class Patient(Component):
         self.heard.append(bar.ts)
         self.quiet = frozenset({Bar})
 
-    def on_block(self, bars: list[Bar]) -> None:
+    def on_block(self, bars: Block) -> None:
         self.calls.append(len(bars))
         for bar in bars:
             self.on_bar(bar)
@@ -92,7 +93,7 @@ def test_bars_that_nobody_may_answer_come_as_they_are_fed():
 
 def test_what_a_component_says_while_it_takes_a_block_is_refused():
     class Talks(Patient):
-        def on_block(self, bars: list[Bar]) -> None:
+        def on_block(self, bars: Block) -> None:
             self.emit(a_signal())
 
     with pytest.raises(ComponentError, match=r"^component 'talks' failed: talks emitted while it handled no message"):
@@ -101,7 +102,7 @@ def test_what_a_component_says_while_it_takes_a_block_is_refused():
 
 def test_a_component_that_fails_in_a_block_is_named():
     class Fails(Patient):
-        def on_block(self, bars: list[Bar]) -> None:
+        def on_block(self, bars: Block) -> None:
             raise RuntimeError("no room")
 
     with pytest.raises(ComponentError, match=r"^component 'fails' failed: RuntimeError: no room"):
@@ -123,7 +124,7 @@ class Foresees(Patient):
         if len(self.heard) % 5 == 0:
             self.emit(a_signal())
 
-    def unanswered(self, bars: list[Bar]) -> int:
+    def unanswered(self, bars: Block) -> int:
         return min(len(bars), 4 - len(self.heard) % 5)
 
     @handles(Signal)
@@ -144,3 +145,37 @@ def test_bars_that_a_component_will_not_answer_come_in_blocks_too():
     assert foresees.calls
     assert kept == a_run(blind, EveryThird("strategy"))
     assert foresees.heard == blind.heard
+
+
+class Waits(Component):
+    """Answers the third bar and the fourth, and can foresee it; notes when it is asked."""
+
+    component_type = "broker"
+    emits = (Signal,)
+
+    def reset(self) -> None:
+        self.asked, self.heard = [], 0
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        self.heard += 1
+        if self.heard in (3, 4):
+            self.emit(a_signal())
+
+    def on_block(self, bars: Block) -> None:
+        self.heard += len(bars)
+
+    def unanswered(self, bars: Block) -> int:
+        self.asked.append(self.heard)
+        return len(bars) if self.heard > 3 else max(0, min(len(bars), 2 - self.heard))
+
+    @handles(Signal)
+    def on_signal(self, _: Signal) -> None:
+        pass
+
+
+def test_who_answered_is_handed_one_message_before_it_is_asked_again():
+    waits = Waits("component")
+    a_run(waits)
+    assert waits.asked == [0, 2, 5], "not after the third bar, which it answered, nor after the fourth"
+    assert waits.heard == 8

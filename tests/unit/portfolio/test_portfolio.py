@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from bus.runtime.block import Block
 from bus.runtime.settings import Instrument, RunContext, RunSettings
 from components.portfolio import Portfolio
 from schemas import (
@@ -149,7 +150,7 @@ def test_many_messages_at_once_are_as_one_after_another(data):
             if message_type is Fill:
                 once.publish(*messages)
             else:
-                once.components[0].on_block(messages)
+                once.components[0].on_block(Block(messages))
         singly.publish(*block)
         block.clear()
 

@@ -1,0 +1,103 @@
+"""Many messages of one type at once, and their fields as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import attrgetter, sub
+from types import MappingProxyType
+from typing import Any, Final
+
+from schemas.base import Message
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Block(list[Any]):
+    """Messages of one type in order, a list of them, and their fields as columns.
+
+    What is asked of it is worked out once, for all who ask: the bus, and every component that takes the block. A part
+    of a block takes what it can from the whole. Neither a block nor what it gives may be changed.
+    """
+
+    __slots__ = ("_columns", "_gaps", "_only")
+
+    def __init__(
+        self, messages: Iterable[Message], columns: Mapping[str, list[Any]] = _NONE, only: Mapping[str, Any] = _NONE
+    ) -> None:
+        """A block of messages of which some columns, and fields that are the same in all of them, are known already."""
+        list.__init__(self, messages)
+        self._columns = dict(columns)
+        self._only = dict(only)
+        self._gaps: set[int] | None = None
+
+    @property
+    def message_type(self) -> type[Message]:
+        """The type of all its messages."""
+        return type(self[0])
+
+    def part(self, start: int, end: int) -> Block:
+        """The messages from `start` to before `end`, or as far as there are any."""
+        return self if start == 0 and end >= len(self) else _Part(self, start, self[start:end])
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a field, one a message."""
+        values = self._columns.get(name)
+        if values is None:
+            values = self._columns[name] = list(map(attrgetter(name), self))
+        return values
+
+    def only(self, name: str) -> Any:
+        """The one value that a field has in all messages, None where they differ."""
+        if name not in self._only:
+            self._only[name] = _the_only(self.column(name))
+        return self._only[name]
+
+    @property
+    def gaps(self) -> set[int]:
+        """The different times (ns) between a message and the next one; empty for a single message."""
+        if self._gaps is None:
+            self._gaps = _gaps_of(self.column("ts"))
+        return self._gaps
+
+
+class _Part(Block):
+    """A part of a block; there are many, and most are short."""
+
+    __slots__ = ("_start", "_whole")
+
+    def __init__(self, whole: Block, start: int, messages: list[Any]) -> None:
+        list.__init__(self, messages)
+        self._whole = whole
+        self._start = start
+
+    def part(self, start: int, end: int) -> Block:
+        if start == 0 and end >= len(self):
+            return self
+        return _Part(self._whole, self._start + start, self[start:end])
+
+    def column(self, name: str) -> list[Any]:
+        start = self._start
+        return self._whole.column(name)[start : start + len(self)]
+
+    def only(self, name: str) -> Any:
+        value = self._whole.only(name)
+        return _the_only(self.column(name)) if value is None else value
+
+    @property
+    def gaps(self) -> set[int]:
+        gaps = self._whole.gaps
+        # All the same, as it is with bars of one length.
+        return gaps if len(gaps) == 1 < len(self) else _gaps_of(self.column("ts"))
+
+
+def _the_only(values: list[Any]) -> Any:
+    return values[0] if values.count(values[0]) == len(values) else None
+
+
+def _gaps_of(times: list[int]) -> set[int]:
+    return set(map(sub, times[1:], times))
+
+
+def part_of(messages: list[Any], start: int, end: int) -> list[Any]:
+    """The messages from `start` to before `end`: of a block a block, of a list a list."""
+    return messages.part(start, end) if isinstance(messages, Block) else messages[start:end]
