@@ -21,6 +21,7 @@ from operator import length_hint
 from typing import Final
 
 from bus.errors import ProtocolError
+from bus.local_route import Outlook, Route
 from bus.log import Log
 from bus.runtime.block import Block
 from bus.runtime.clock import Clock
@@ -38,75 +39,16 @@ from bus.runtime.runner import (
     stop_all,
     stream_of,
 )
-from bus.runtime.service import guarded
 from bus.runtime.settings import RunContext
 from bus.sequencer import HUB, Sequencer
 from bus.timers import TimerQueue, heeding, sets_timers
 from bus.topics import Wiring
 from schemas import ComponentFailed, Halt, Message
 from schemas.codec import encode
-from schemas.registry import MESSAGE_TYPES, TYPE_IDS
-
-_LOOK_LEAST, _LOOK_MOST = 32, 256
+from schemas.registry import MESSAGE_TYPES
 
 _HEARD: Final = -1
 """Stands for the seq of the message that is being heard, which has its place in the order only afterwards."""
-
-
-class _Route:
-    """The way of one message type: who takes it, in rank order, and how many there have been."""
-
-    __slots__ = ("_takers", "count", "handlers", "message_type", "type_id")
-
-    def __init__(self, message_type: type[Message]) -> None:
-        self.message_type = message_type
-        self.type_id = TYPE_IDS[message_type]
-        self.handlers: tuple[Handler, ...] = ()
-        self.count = 0
-        self._takers: list[tuple[Handler, Component | None, Handler]] = []
-        """Handlers, and beside each the component and its way to take blocks; None where it has none."""
-
-    def add(self, handler: Handler) -> None:
-        """One more who takes the type."""
-        self.handlers += (handler,)
-        owner = getattr(handler, "__self__", None)
-        if isinstance(owner, Component) and owner.on_block is not None:
-            self._takers.append((handler, owner, guarded(owner, owner.on_block)))
-        else:
-            self._takers.append((handler, None, handler))
-
-    def parted(
-        self, run: Block, start: int, look: int
-    ) -> tuple[list[Handler], list[tuple[Handler, Handler]], int | None]:
-        """Who must be handed every message at once; who may be handed many of them later, one or a block; how many.
-
-        None for all that there are. Somebody who can say what it will not answer is shown `look` messages from `start`
-        on. With 0 it is not asked, and is handed one message.
-        """
-        message_type = self.message_type
-        at_once: list[Handler] = []
-        later: list[tuple[Handler, Handler]] = []
-        most = None
-        for handler, owner, on_block in self._takers:
-            if owner is None:
-                at_once.append(handler)
-            elif message_type in owner.quiet:
-                later.append((handler, on_block))
-            elif owner.unanswered is None:
-                at_once.append(handler)
-            elif not look:
-                at_once.append(handler)
-                most = 1
-            else:
-                ahead = run.part(start, start + look)
-                count = owner.unanswered(ahead)
-                if count:
-                    later.append((handler, on_block))
-                else:
-                    at_once.append(handler)
-                    count = look
-                most = count if most is None else min(most, count)
-        return at_once, later, most
 
 
 class LocalBus:
@@ -119,12 +61,11 @@ class LocalBus:
         self._context = context
         self._log = log
         self._sequencer = Sequencer(wiring.rules)
-        self._queue: deque[tuple[int, _Route, int, Message]] = deque()
+        self._queue: deque[tuple[int, Route, int, Message]] = deque()
         self._cause = 0
-        self._look = _LOOK_LEAST
-        """Messages that a component is shown which may answer some of them; more while none is answered."""
+        self._outlook = Outlook()
         self._loop = LazyLoop(means or Means())
-        self._routes = {message_type: _Route(message_type) for message_type in MESSAGE_TYPES.values()}
+        self._routes = {message_type: Route(message_type) for message_type in MESSAGE_TYPES.values()}
 
     @property
     def counts(self) -> dict[int, int]:
@@ -147,7 +88,7 @@ class LocalBus:
                 emit = heeding(emit, self.timers, member.component)
             begin(member.component, self._context, emit, self.clock)
             for message_type, handler in direct_handlers(member.component, self._loop).items():
-                self.tap(message_type, handler)
+                self._routes[message_type].add(handler, member.source_id)
 
     def declare(self, messages: Iterable[Message]) -> None:
         """Sequence messages of the hub that no component takes."""
@@ -176,7 +117,7 @@ class LocalBus:
             sound = len(run)
             if times[0] < now_ns or min(run.gaps, default=0) < 0:
                 sound = _ascending([now_ns, *times])
-            route, part, start, self._look = self._routes[run.message_type], run.part(0, sound), 0, _LOOK_LEAST
+            route, part, start = self._routes[run.message_type], run.part(0, sound), 0
             while start < sound:
                 start = self._until_answered(source, route, part, start)
             if sound < len(run):
@@ -204,9 +145,9 @@ class LocalBus:
         self._loop.close()
         stop_all(self._wiring.members)
 
-    def _until_answered(self, source: int, route: _Route, run: Block, start: int) -> int:
+    def _until_answered(self, source: int, route: Route, run: Block, start: int) -> int:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
-        at_once, later, most = route.parted(run, start, self._look)
+        at_once, later, most = route.parted(run, start, self._outlook)
         end, fault = len(run), None
         if most is not None and start + most < end:
             end = start + most
@@ -218,10 +159,10 @@ class LocalBus:
         if later:
             self._catch_up(later, run, start, end)
         if self._queue:
-            self._look = 0
+            self._outlook.answered(by=self._queue[0][0])
             self._settle()
         elif most is not None:
-            self._look = min(2 * self._look, _LOOK_MOST) or _LOOK_LEAST
+            self._outlook.unanswered()
         return end
 
     def _hear(
@@ -254,7 +195,7 @@ class LocalBus:
         self._cause = 0
         return end - length_hint(ahead), fault
 
-    def _take_in(self, source: int, route: _Route, run: Block, start: int, end: int) -> None:
+    def _take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
         count = end - start
         if self._log is not None:

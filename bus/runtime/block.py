@@ -35,6 +35,16 @@ class Block(list[Any]):
         """The type of all its messages."""
         return type(self[0])
 
+    @property
+    def whole(self) -> Block:
+        """The block of which it is a part, or itself."""
+        return self
+
+    @property
+    def start(self) -> int:
+        """Its place in the whole: the index of its first message."""
+        return 0
+
     def part(self, start: int, end: int) -> Block:
         """The messages from `start` to before `end`, or as far as there are any."""
         return self if start == 0 and end >= len(self) else _Part(self, start, self[start:end])
@@ -63,29 +73,29 @@ class Block(list[Any]):
 class _Part(Block):
     """A part of a block; there are many, and most are short."""
 
-    __slots__ = ("_start", "_whole")
+    __slots__ = ("start", "whole")
 
     def __init__(self, whole: Block, start: int, messages: list[Any]) -> None:
         list.__init__(self, messages)
-        self._whole = whole
-        self._start = start
+        self.whole = whole  # type: ignore[misc]
+        self.start = start  # type: ignore[misc]
 
     def part(self, start: int, end: int) -> Block:
         if start == 0 and end >= len(self):
             return self
-        return _Part(self._whole, self._start + start, self[start:end])
+        return _Part(self.whole, self.start + start, self[start:end])
 
     def column(self, name: str) -> list[Any]:
-        start = self._start
-        return self._whole.column(name)[start : start + len(self)]
+        start = self.start
+        return self.whole.column(name)[start : start + len(self)]
 
     def only(self, name: str) -> Any:
-        value = self._whole.only(name)
+        value = self.whole.only(name)
         return _the_only(self.column(name)) if value is None else value
 
     @property
     def gaps(self) -> set[int]:
-        gaps = self._whole.gaps
+        gaps = self.whole.gaps
         # All the same, as it is with bars of one length.
         return gaps if len(gaps) == 1 < len(self) else _gaps_of(self.column("ts"))
 

@@ -97,9 +97,9 @@ class Component:
     handling a type which is not quiet that a type stops being quiet."""
 
     on_block: ClassVar[Callable[..., None] | None] = None
-    """A method `on_block(block)` takes many messages of one quiet type at once, a `Block`, and leaves the component as its
-    handler would that was called with each. A bus in one thread may then keep such messages back, though never until
-    after a message of another type. The clock may be ahead of them: their own `ts` counts."""
+    """A method `on_block(block)` takes many messages of one quiet type at once, a `Block`, and leaves the component as
+    its handler would that was called with each. A bus in one thread may then keep such messages back, though never
+    until after a message of another type. The clock may be ahead of them: their own `ts` counts."""
 
     unanswered: ClassVar[Callable[..., int] | None] = None
     """A method `unanswered(block)` of a component that takes blocks says of a type that is not quiet how many of

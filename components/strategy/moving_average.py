@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from pydantic import Field, model_validator
 
+from bus.runtime.block import Block
 from bus.runtime.component import Component, Parameters, handles
 from schemas import Bar, Direction, Signal
 
@@ -21,6 +23,11 @@ saw: it drifts and depends on where the data began. Units of a power of ten, bec
 9.5, 10.3 and 10.4 that tie on paper must tie here, not cross by the error of the binary fractions. Prices up to
 9,000,000 keep all nine decimals.
 """
+
+_MOST: Final = 2.0**61
+"""Sums of this size and their differences still fit into 64 bits."""
+
+# numpy is imported only where blocks of bars come: not in a process of its own.
 
 
 class MovingAverageCrossoverParameters(Parameters):
@@ -37,20 +44,35 @@ class MovingAverageCrossoverParameters(Parameters):
         return self
 
 
+class _Ahead(NamedTuple):
+    """What the closes of a block, from one of its bars on, will do to the averages of their symbol."""
+
+    whole: Block
+    start: int
+    """Index in the block of the first bar that was looked at."""
+    closes: list[int]
+    gaps: list[int]
+    crossings: list[int]
+    """Indexes in the block of the bars that make the averages cross."""
+
+
 class _Averages:
     """The last `slow` closes of one symbol, and how far the average of the last `fast` is above that of all of them.
 
     `gap` is that times `fast` times `slow`, so that no division rounds. A close changes it by differences of closes.
     """
 
-    __slots__ = ("closes", "fast", "gap", "side", "slow")
+    __slots__ = ("_ahead", "_next", "closes", "fast", "gap", "side", "slow")
 
     def __init__(self, fast: int, slow: int) -> None:
         self.fast = fast
         self.slow = slow
-        self.closes: deque[int] = deque()
+        self.closes: deque[int] = deque(maxlen=slow)
         self.gap = 0
         self.side = 0
+        self._ahead: _Ahead | None = None
+        self._next = 0
+        """Index of the next close in the block that was looked at."""
 
     def crossed(self, close: float) -> int:
         """Take the next close: +1 when the fast average crossed above the slow one, -1 below, else 0.
@@ -58,13 +80,15 @@ class _Averages:
         Averages that touch and part on the same side have not crossed, nor have those seen for the first time.
         """
         units, closes, fast, slow = round(close * _UNITS_PER_PRICE), self.closes, self.fast, self.slow
-        closes.append(units)
-        if len(closes) > slow:
-            gap = self.gap + slow * (units - closes[-1 - fast]) - fast * (units - closes.popleft())
-        elif len(closes) == slow:
-            gap = slow * sum(list(closes)[-fast:]) - fast * sum(closes)
+        self._next += 1
+        if len(closes) == slow:
+            gap = self.gap + slow * (units - closes[-fast]) - fast * (units - closes[0])
+            closes.append(units)
         else:
-            return 0
+            closes.append(units)
+            if len(closes) < slow:
+                return 0
+            gap = slow * sum(list(closes)[-fast:]) - fast * sum(closes)
         self.gap = gap
         if gap > 0:
             before, self.side = self.side, 1
@@ -73,6 +97,49 @@ class _Averages:
             before, self.side = self.side, -1
             return -1 if before > 0 else 0
         return 0
+
+    def uncrossed(self, bars: Block) -> int:
+        """How many of the next bars, from the first on, will not make the averages cross; 0 also for not known."""
+        if not self.side:
+            return 0
+        ahead, start = self._ahead, bars.start
+        if ahead is None or ahead.whole is not bars.whole or self._next != start:
+            ahead = self._look_ahead(bars.whole, start)
+        if ahead is None:
+            return 0
+        index = bisect_left(ahead.crossings, start)
+        following = ahead.crossings[index] if index < len(ahead.crossings) else len(ahead.whole)
+        return min(following - start, len(bars))
+
+    def take(self, bars: Block) -> None:
+        """Take the next closes, as many as are `uncrossed` or fewer."""
+        ahead, start = self._ahead, bars.start
+        assert ahead is not None, "they were looked at before"
+        self._next = start + len(bars)
+        begin, end = start - ahead.start, self._next - ahead.start
+        self.closes.extend(ahead.closes[max(begin, end - self.slow) : end])
+        self.gap = ahead.gaps[end - 1]
+
+    def _look_ahead(self, block: Block, start: int) -> _Ahead | None:
+        """Work out what the rest of a block will do; None where 64 bits may not be enough for it."""
+        import numpy as np
+
+        fast, slow = self.fast, self.slow
+        prices = np.array(block.column("close")[start:]) * _UNITS_PER_PRICE
+        largest = max(float(np.abs(prices).max()), abs(max(self.closes)), abs(min(self.closes)))
+        if not largest * fast * slow * len(prices) < _MOST:
+            return None
+        closes = np.rint(prices).astype(np.int64)
+        past = np.array(self.closes, np.int64)
+        known = np.concatenate((past, closes))
+        steps = slow * (closes - known[slow - fast : -fast]) - fast * (closes - known[:-slow])
+        gaps = self.gap + np.cumsum(steps)
+        sides = np.sign(gaps)
+        taken = np.flatnonzero(sides)
+        changes = np.diff(sides[taken], prepend=self.side) != 0
+        self._next = start
+        self._ahead = _Ahead(block, start, closes.tolist(), gaps.tolist(), (taken[changes] + start).tolist())
+        return self._ahead
 
 
 class MovingAverageCrossover(Component):
@@ -105,8 +172,27 @@ class MovingAverageCrossover(Component):
             direction, reason = (Direction.BUY, CROSSED_ABOVE) if crossed > 0 else (Direction.SELL, CROSSED_BELOW)
             self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close, reason=reason))
 
+    def unanswered(self, bars: Block) -> int:
+        """How many bars, from the first on, will make no averages cross; 0 for bars of many symbols."""
+        symbol = bars.only("symbol")
+        if symbol is None:
+            return 0
+        averages = self._averages.get(symbol)
+        if averages is None:
+            return len(bars) if self._ignores(symbol) else 0
+        return averages.uncrossed(bars)
+
+    def on_block(self, bars: Block) -> None:
+        """Take bars of one symbol that make no averages cross."""
+        averages = self._averages.get(bars.only("symbol"))
+        if averages is not None:
+            averages.take(bars)
+
+    def _ignores(self, symbol: str) -> bool:
+        return bool(self._symbols) and symbol not in self._symbols
+
     def _first_bar_of(self, symbol: str) -> _Averages | None:
-        if self._symbols and symbol not in self._symbols:
+        if self._ignores(symbol):
             return None
         averages = self._averages[symbol] = _Averages(self.parameters.fast, self.parameters.slow)
         return averages

@@ -174,8 +174,14 @@ class Waits(Component):
         pass
 
 
-def test_who_answered_is_handed_one_message_before_it_is_asked_again():
+def test_who_answered_is_not_asked_about_the_next_message_and_who_says_nothing_is_asked_again_soon():
     waits = Waits("component")
     a_run(waits)
-    assert waits.asked == [0, 2, 5], "not after the third bar, which it answered, nor after the fourth"
+    assert waits.asked == [0, 2, 5], "not before the fourth bar, nor before the fifth: it had answered the one before"
     assert waits.heard == 8
+
+
+def test_somebody_else_who_answered_changes_nothing_for_who_is_asked():
+    waits = Waits("component")
+    a_run(waits, EveryThird("strategy"))
+    assert waits.asked == [0, 2, 5, 6], "it is asked again after the sixth bar, which only the strategy answered"

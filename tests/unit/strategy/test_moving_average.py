@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.settings import RunContext
 from components.strategy import MovingAverageCrossover
@@ -142,3 +144,58 @@ def test_a_reset_forgets_all_bars() -> None:
 def test_parameters_that_make_no_sense_are_refused(parameters: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match=r"must be less than slow|greater than or equal to 1|Extra inputs"):
         MovingAverageCrossover("strategy", parameters)
+
+
+def in_blocks(closes: list[float], fast: int, slow: int, sizes: list[int], looks: list[int]) -> list[Signal]:
+    """Signals where bars come as the local bus hands them out: a block where the strategy says it will not answer."""
+    bench = Bench(MovingAverageCrossover("strategy", {"fast": fast, "slow": slow}))
+    (strategy,) = bench.components
+    bars = [a_bar(n, c=close, h=close, low=close, o=close) for n, close in enumerate(closes)]
+    looks_in_turn = itertools.cycle(looks)
+    for size in sizes:
+        block, bars, start = Block(bars[:size]), bars[size:], 0
+        while start < len(block):
+            ahead = block.part(start, start + next(looks_in_turn))
+            if count := strategy.unanswered(ahead):
+                strategy.on_block(block.part(start, start + count))
+            else:
+                count = 1
+                bench.publish(block[start])
+            start += count
+    bench.publish(*bars)
+    return bench.of(Signal)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.integers(95, 105) | st.sampled_from([9.5, 10.3, 10.4, 0.1, 1e-9]), max_size=60),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+)
+def test_bars_in_blocks_give_the_same_signals(closes, fast, more, sizes, looks) -> None:
+    closes = [float(close) for close in closes]
+    assert in_blocks(closes, fast, fast + more, sizes, looks) == signals_of(closes, fast, fast + more)
+
+
+def test_most_bars_come_in_blocks() -> None:
+    strategy = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 3})).components[0]
+    block = Block(a_bar(n, c=close) for n, close in enumerate([10, 11, 12, 13, 14, 15, 16, 8, 7]))
+    for bar in block[:3]:
+        strategy.on_bar(bar)
+    assert strategy.unanswered(block.part(3, 9)) == 4, "the eighth bar makes them cross"
+    assert strategy.unanswered(block.part(3, 5)) == 2
+
+
+def test_prices_too_large_for_64_bits_are_taken_one_by_one() -> None:
+    closes = [10.0, 9.0, 8.0, *(1e18 + n for n in range(3)), 3.0, 2.0, 1.0]
+    assert in_blocks(closes, 2, 3, [9], [4]) == signals_of(closes, 2, 3) != []
+
+
+def test_blocks_of_symbols_that_it_is_not_told_to_trade_are_let_pass() -> None:
+    strategy = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 3, "symbols": ["MSFT"]})).components[0]
+    block = Block(a_bar(n) for n in range(5))
+    assert strategy.unanswered(block) == 5
+    strategy.on_block(block)
+    assert strategy.unanswered(Block([a_bar(0), a_bar(0, symbol="MSFT")])) == 0

@@ -1,0 +1,101 @@
+"""Who takes a message type in a run in one thread, and who of them must be handed every message at once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bus.runtime.block import Block
+from bus.runtime.component import Component, Handler
+from bus.runtime.service import guarded
+from schemas import Message
+from schemas.registry import TYPE_IDS
+
+_LEAST, _MOST = 32, 256
+
+NOBODY: Final = -1
+
+
+class Outlook:
+    """How many of the next messages those are shown who can say which of them they will not answer.
+
+    More, the longer nothing was answered. Who answered the last message is handed the next one without being asked:
+    it may answer them all. Who will not say anything is handed one message and asked again, then two, and so on.
+    """
+
+    __slots__ = ("answerer", "look", "patience")
+
+    def __init__(self) -> None:
+        self.look = _LEAST
+        self.patience = 1
+        """How many messages somebody is handed who would not say that it answers none of them."""
+        self.answerer = NOBODY
+        """Source id of the component that answered the last message, the first one if there were several."""
+
+    def answered(self, by: int) -> None:
+        """A message was answered, by the source with this id."""
+        self.look, self.answerer = _LEAST, by
+
+    def unanswered(self) -> None:
+        """All were handed out that somebody was asked about, and none was answered."""
+        self.look, self.answerer = min(2 * self.look, _MOST), NOBODY
+
+    def refused(self) -> int:
+        """Somebody did not say that it answers none: so many messages are handed to it."""
+        patience = self.patience
+        self.patience = min(2 * patience, _MOST)
+        return patience
+
+
+class Route:
+    """The way of one message type: who takes it, in rank order, and how many there have been."""
+
+    __slots__ = ("_takers", "count", "handlers", "message_type", "type_id")
+
+    def __init__(self, message_type: type[Message]) -> None:
+        self.message_type = message_type
+        self.type_id = TYPE_IDS[message_type]
+        self.handlers: tuple[Handler, ...] = ()
+        self.count = 0
+        self._takers: list[tuple[int, Handler, Component | None, Handler]] = []
+        """Source id, handler, and the component and its way to take blocks; None where it has none."""
+
+    def add(self, handler: Handler, source: int = NOBODY) -> None:
+        """One more who takes the type: a component, which is a source, or somebody who only listens."""
+        self.handlers += (handler,)
+        owner = getattr(handler, "__self__", None)
+        if isinstance(owner, Component) and owner.on_block is not None:
+            self._takers.append((source, handler, owner, guarded(owner, owner.on_block)))
+        else:
+            self._takers.append((source, handler, None, handler))
+
+    def parted(
+        self, run: Block, start: int, outlook: Outlook
+    ) -> tuple[list[Handler], list[tuple[Handler, Handler]], int | None]:
+        """Who must be handed every message from `start` on at once; who many of them later, one or a block; how many.
+
+        None for all that there are.
+        """
+        message_type = self.message_type
+        at_once: list[Handler] = []
+        later: list[tuple[Handler, Handler]] = []
+        most = None
+        for source, handler, owner, on_block in self._takers:
+            if owner is None:
+                at_once.append(handler)
+            elif message_type in owner.quiet:
+                later.append((handler, on_block))
+            elif owner.unanswered is None:
+                at_once.append(handler)
+            elif source == outlook.answerer:
+                at_once.append(handler)
+                most = 1
+            else:
+                count = owner.unanswered(run.part(start, start + outlook.look))
+                if count:
+                    later.append((handler, on_block))
+                    outlook.patience = 1
+                else:
+                    at_once.append(handler)
+                    count = outlook.refused()
+                most = count if most is None else min(most, count)
+        return at_once, later, most
