@@ -148,14 +148,12 @@ class LocalBus:
     def _until_answered(self, source: int, route: Route, run: Block, start: int) -> int:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
         at_once, later, most = route.parted(run, start, self._outlook)
-        end, fault = len(run), None
+        end = len(run)
         if most is not None and start + most < end:
             end = start + most
         if at_once:
-            end, fault = self._hear(at_once, run, start, end)
+            end = self._hear(at_once, source, route, run, start, end)
         self._take_in(source, route, run, start, end)
-        if fault is not None:
-            raise _blame(*fault) from fault[1]
         if later:
             self._catch_up(later, run, start, end)
         if self._queue:
@@ -165,16 +163,9 @@ class LocalBus:
             self._outlook.unanswered()
         return end
 
-    def _hear(
-        self, handlers: Sequence[Handler], run: Block, start: int, end: int
-    ) -> tuple[int, tuple[Handler, BaseException] | None]:
-        """Call handlers with the messages of a run up to one that is answered, or at which one of them raised.
-
-        Returns the index behind it, and who raised what.
-        """
-        clock, queue = self.clock, self._queue
-        ahead = iter(run[start:end])
-        handler, fault = handlers[0], None
+    def _hear(self, handlers: Sequence[Handler], source: int, route: Route, run: Block, start: int, end: int) -> int:
+        """Call handlers with the messages of a run up to one that is answered; return the index behind it."""
+        clock, queue, ahead, handler = self.clock, self._queue, iter(run[start:end]), handlers[0]
         self._cause = _HEARD
         try:
             if len(handlers) == 1:
@@ -191,9 +182,11 @@ class LocalBus:
                     if queue:
                         break
         except BaseException as error:
-            fault = handler, error
+            # What was heard, and last what it failed at, has its place in the order.
+            self._take_in(source, route, run, start, end - length_hint(ahead))
+            raise _blame(handler, error) from error
         self._cause = 0
-        return end - length_hint(ahead), fault
+        return end - length_hint(ahead)
 
     def _take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
