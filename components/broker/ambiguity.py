@@ -35,9 +35,9 @@ class Ambiguity:
         self._better = 0.0
         self._worse = 0.0
 
-    def compare(self, desk: Desk, clock: Clock, book: Book, bar: Bar, actions: list[Action]) -> None:
+    def compare(self, clock: Clock, book: Book, bar: Bar, actions: list[Action]) -> None:
         """Walk copies of what the bar reaches along both paths; `actions` are due in it. Changes nothing of theirs."""
-        high_first, low_first = (self._outcome(desk, clock, book, bar, actions, path) for path in _PATHS)
+        high_first, low_first = (self._outcome(clock, book, bar, actions, path) for path in _PATHS)
         if high_first == low_first:
             return
         is_high_first = bar_path(bar, self._settings.path) == bar_path(bar, "OHLC")
@@ -52,12 +52,9 @@ class Ambiguity:
         """What was found so far."""
         return AmbiguityReport(ts, broker, self._bars, self._orders, self._better, self._worse)
 
-    def _outcome(
-        self, desk: Desk, clock: Clock, book: Book, bar: Bar, actions: list[Action], path: PathStyle
-    ) -> _Outcome:
+    def _outcome(self, clock: Clock, book: Book, bar: Bar, actions: list[Action], path: PathStyle) -> _Outcome:
         said: list[Message] = []
         shadow = Desk("shadow", clock, said.append, FillWriter("shadow", self._costs), lambda _: book.instrument)
-        shadow.positions.update(desk.positions)
         shadow_book, shadow_actions = _copy(book, bar, actions, shadow)
         settings = replace(self._settings, path=path)
         market = market_of(shadow_book, settings)
@@ -85,6 +82,7 @@ def _copy(book: Book, bar: Bar, actions: list[Action], shadow: Desk) -> tuple[Bo
             copies[order_id].level = None
             shadow.adopt(copies[order_id])
     twin = shadow.book(book.instrument.symbol)
+    twin.position = book.position
     twin.last, twin.last_ts, twin.previous_ts, twin.interval = book.last, book.last_ts, book.previous_ts, book.interval
     for order in copies.values():
         if order.arrived:

@@ -7,13 +7,14 @@ level, so that a bar looks at no order that its range does not reach: far-away o
 from __future__ import annotations
 
 import heapq
+import math
 
 import msgspec
 
 from bus.runtime.block import Block
 from bus.runtime.settings import Instrument
 from components.broker.levels import Levels
-from components.broker.market import Market
+from components.broker.market import Budget, Market
 from components.broker.working import Working
 from schemas import Bar, Order, OrderType, Quote, Trade
 
@@ -49,14 +50,19 @@ class Book:
         "_falls",
         "_rises",
         "agenda",
+        "arriving",
         "ask",
         "at_close",
         "bid",
+        "budget",
+        "ceiling",
+        "floor",
         "instrument",
         "interval",
         "last",
         "last_ts",
         "market",
+        "position",
         "previous_ts",
         "quoted",
         "restless",
@@ -71,6 +77,10 @@ class Book:
         """Market-on-close orders, by id."""
         self.agenda: list[Action] = []
         """A heap."""
+        self.arriving: list[Working] = []
+        """Plain orders that come with the next record and are not on the agenda, in the order of arrival."""
+        self.position = 0.0
+        """The net position that the broker's own fills made."""
         self.last: Bar | Quote | Trade | None = None
         """The record that orders last met, or would have met."""
         self.ask: float | None = None
@@ -78,6 +88,8 @@ class Book:
         """The last price that was quoted on each side; None for never."""
         self.market: Market | None = None
         """What was made of `last`, with what is left of its budget; None when no order has met it."""
+        self.budget: Budget | None = None
+        """What is left of the volume of `last`, if that is a bar; None when no order has asked for any."""
         self.last_ts = 0
         self.previous_ts = 0
         """When `last`, and the record before it, were seen (ns UTC); 0 for never."""
@@ -87,19 +99,22 @@ class Book:
         """Whether the symbol has quotes or trades, which go before bars."""
         self.quoted = False
         """Whether it has quotes, which go before trades."""
+        self.floor = -math.inf
+        self.ceiling = math.inf
+        """Prices strictly between them reach no order. While there is one that every record must look at, none does."""
         self._falls = Levels()
         self._rises = Levels()
 
     def observe(self, record: Bar | Quote | Trade) -> None:
         """Remember what the market did last, and learn the length of bars."""
-        ts = record.ts
-        gap = ts - self.last_ts
-        if 0 < gap < self.interval or (not self.interval and self.last_ts):
+        ts, last_ts = record.ts, self.last_ts
+        gap = ts - last_ts
+        if gap != self.interval and (0 < gap < self.interval or (not self.interval and last_ts)):
             self.interval = gap
-        self.previous_ts = self.last_ts
+        self.previous_ts = last_ts
         self.last_ts = ts
         self.last = record
-        self.market = None
+        self.market = self.budget = None
 
     def observe_all(self, bars: Block) -> None:
         """Remember many bars at once, as `observe` would one after another."""
@@ -114,7 +129,7 @@ class Book:
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
-        return not (self.is_reached(low, high) or (self.agenda and self.agenda[0].ts <= ts))
+        return not (self.is_reached(low, high) or self.arriving or (self.agenda and self.agenda[0].ts <= ts))
 
     @property
     def waits_for_any(self) -> bool:
@@ -123,19 +138,24 @@ class Book:
 
     def is_reached(self, low: float, high: float) -> bool:
         """Whether `reached` would find any order."""
-        return bool(self._falls.nearest <= -low or self._rises.nearest <= high or self.restless or self.at_close)
+        return low <= self.floor or high >= self.ceiling
 
     def place(self, order: Working) -> None:
         """File an order by what it works as now."""
         assert order.level is None, "an order is filed once"
-        if order.kind is OrderType.MARKET_ON_CLOSE:
-            self.at_close[order.order.order_id] = order
-        elif (level := _level(order)) is None:
-            self.restless[order.order.order_id] = order
+        level = _level(order)
+        if level is None:
+            kept = self.at_close if order.kind is OrderType.MARKET_ON_CLOSE else self.restless
+            kept[order.order.order_id] = order
+            self.floor = math.inf
+        elif _waits_for_a_fall(order):
+            order.level = -level
+            self._falls.add(-level, order)
+            self.floor = max(self.floor, level)
         else:
-            falling = _waits_for_a_fall(order)
-            order.level = -level if falling else level
-            (self._falls if falling else self._rises).add(order.level, order)
+            order.level = level
+            self._rises.add(level, order)
+            self.ceiling = min(self.ceiling, level)
 
     def remove(self, order: Working) -> None:
         """Take an order out; one that is not filed anywhere is let be."""
@@ -145,6 +165,8 @@ class Book:
         elif order.arrived:
             self.restless.pop(order.order.order_id, None)
             self.at_close.pop(order.order.order_id, None)
+        self.floor = math.inf if self.restless or self.at_close else -self._falls.nearest
+        self.ceiling = self._rises.nearest
 
     def reached(self, low: float, high: float) -> list[Working]:
         """Orders that wait for a price in this range, or one beyond it, then those that wait for none."""
@@ -159,8 +181,16 @@ class Book:
         """Put an action on the agenda; `Desk.schedule` also sees to it that it happens if the market stands still."""
         heapq.heappush(self.agenda, action)
 
+    def schedule_arriving(self) -> None:
+        """Put the plain orders that arrive on the agenda, among all else that happens."""
+        for order in self.arriving:
+            self.schedule(Action(order.arrival_ts, order.number, ARRIVE, order))
+        self.arriving.clear()
+
     def due(self, ts: int, arrivals: bool) -> list[Action]:
         """Take what is due at `ts` (ns UTC) or before from the agenda, in order; with or without the arrivals."""
+        if arrivals:
+            self.schedule_arriving()
         actions: list[Action] = []
         kept: list[Action] = []
         while self.agenda and self.agenda[0].ts <= ts:

@@ -14,19 +14,21 @@ from bus.runtime.settings import Instrument
 from components.broker.book import REQUESTS, Action, Book
 from components.broker.fills import FillWriter
 from components.broker.groups import Groups
-from components.broker.market import Market
+from components.broker.market import Budget, Market
 from components.broker.pricing import Event
 from components.broker.working import Working, missing, remainder, tidy
-from schemas import BrokerReport, Order, OrderState, OrderType, ReportType
+from schemas import Bar, BrokerReport, Liquidity, Order, OrderState, ReportType
 
 FINAL_ORDERS_KEPT: Final = 10_000
 """So many final orders are remembered, to tell a late cancel what became of its order."""
 
+_FILLED: Final = OrderState.FILLED
 _FINAL_STATE: Final = {
     ReportType.CANCELLED: OrderState.CANCELLED,
     ReportType.EXPIRED: OrderState.EXPIRED,
     ReportType.REJECTED: OrderState.REJECTED,
 }
+_work: Final = Working.of
 
 
 class Desk:
@@ -38,7 +40,6 @@ class Desk:
         self.orders: dict[str, Working] = {}
         self.final: dict[str, OrderState] = {}
         self.books: dict[str, Book] = {}
-        self.positions: dict[str, float] = {}
         self.wake_ups: list[tuple[int, str]] = []
         """A heap of times (ns UTC) at which something of a symbol is due, whether or not its market moves."""
         self.numbers = itertools.count(1)
@@ -77,12 +78,15 @@ class Desk:
             reason = f"an order {order_id!r} is {self.final[order_id]} already"
             self.report(order_id, ReportType.REJECTED, "DUPLICATE_ORDER_ID", reason)
             return None
-        working = Working.of(order, next(self.numbers))
-        self.orders[order_id] = working
+        working = self.orders[order_id] = _work(order, next(self.numbers))
+        return working if working.plain else self._admitted(working)
+
+    def _admitted(self, working: Working) -> Working | None:
+        """An order that is new and not plain, if it may be worked."""
+        order = working.order
         if working.group:
             self._groups.join(working)
-        is_complete = order.order_type is OrderType.MARKET and order.quantity > 0
-        if not is_complete and (lacks := missing(order)):
+        if lacks := missing(order):
             self.end(working, ReportType.REJECTED, "INCOMPLETE_ORDER", f"a {order.order_type} order needs {lacks}")
         elif working.group and self._groups.is_over(working):
             self.end(working, ReportType.CANCELLED, "OCO", "another order of its group has filled")
@@ -113,21 +117,40 @@ class Desk:
 
     def reducible(self, order: Working) -> float:
         """How much of the broker's own net position an order would reduce."""
-        return max(-order.sign * self.positions.get(order.order.symbol, 0.0), 0.0)
+        return max(-order.sign * self.book(order.order.symbol).position, 0.0)
 
     def fill(self, order: Working, event: Event, quantity: float, market: Market) -> None:
         """Execute `quantity` of an order, then reduce or cancel the others of its group."""
-        symbol = order.order.symbol
-        filled, held = order.filled + quantity, self.positions.get(symbol, 0.0) + order.sign * quantity
+        book, budget = self.book(order.order.symbol), market.side(order.buys).budget
+        at = event.price, event.rule, event.liquidity, budget
+        self.execute(book, order, quantity, *at, market.ts, market.bar)
+
+    def execute(
+        self,
+        book: Book,
+        order: Working,
+        quantity: float,
+        price: float,
+        rule: str,
+        liquidity: Liquidity,
+        budget: Budget,
+        ts: int,
+        bar: Bar | None,
+    ) -> None:
+        """As `fill`; `price` is the market's, whose record, a bar or not, is of `ts` (ns UTC), with what it offers."""
+        filled, held = order.filled + quantity, book.position + order.sign * quantity
         # Whole numbers, the usual case, are tidy.
-        order.filled = filled if filled % 1.0 == 0.0 else tidy(filled)
-        self.positions[symbol] = held if held % 1.0 == 0.0 else tidy(held)
-        order.leaves = 0.0 if order.filled == order.quantity else remainder(order.quantity, order.filled)
-        book = self.books.get(symbol) or self.book(symbol)
-        self._emit(self._writer.write(order, event, quantity, market, book.instrument, self._clock.now_ns))
+        if not filled.is_integer():
+            filled = tidy(filled)
+        book.position = held if held.is_integer() else tidy(held)
+        leaves = 0.0 if filled == order.quantity else remainder(order.quantity, filled)
+        writer, now = self._writer, self._clock.now_ns
+        self._emit(writer.write(order, quantity, leaves, price, rule, liquidity, budget, ts, bar, book.instrument, now))
         siblings = self._groups.siblings(order) if order.group else ()
-        if order.leaves <= 0:
-            self._finish(order, OrderState.FILLED)
+        if leaves <= 0:
+            self._finish(order, _FILLED)
+        else:
+            order.filled, order.leaves = filled, leaves
         for sibling in siblings:
             _reduce(self, sibling, order, quantity)
 
@@ -138,13 +161,14 @@ class Desk:
             self.books[order.order.symbol].remove(order)
         del self.orders[order_id]
         if order.group:
-            self._groups.leave(order, filled=state is OrderState.FILLED)
+            self._groups.leave(order, filled=state is _FILLED)
         if self._writer.commission is not None:
             self._writer.commission.forget(order_id)
-        self.final[order_id] = state
-        self._final_ids.append(order_id)
-        if len(self.final) > FINAL_ORDERS_KEPT:
-            del self.final[self._final_ids.popleft()]
+        final, ids = self.final, self._final_ids
+        final[order_id] = state
+        ids.append(order_id)
+        if len(ids) > FINAL_ORDERS_KEPT:
+            del final[ids.popleft()]
 
 
 def _reduce(desk: Desk, sibling: Working, order: Working, quantity: float) -> None:

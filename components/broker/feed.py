@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import heapq
 import math
+from operator import attrgetter
 
 from bus.runtime.block import Block
 from components.broker.book import ARRIVE, EXPIRE, Action, Book
 from components.broker.market import is_quoted, tick_market
 from components.broker.matching import match_at_end
-from components.broker.path import position_at
-from components.broker.pricing import MARKET_RANK, Event
+from components.broker.openings import open_plainly
 from components.broker.requests import perform
 from components.broker.venue import Venue
-from components.broker.working import Working
-from schemas import Bar, OrderType, Quote, TimeInForce, Trade
+from schemas import Bar, Quote, Trade
+
+_number_of = attrgetter("number")
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -26,30 +27,50 @@ def on_bar(venue: Venue, bar: Bar) -> None:
     book = desk.books.get(symbol) or desk.book(symbol)
     if book.ticks:
         _catch_up(venue, book, ts, ts)
-        return
-    if book.at_close:
-        _close_session(venue, book, ts)
-    book.observe(bar)
-    is_reached = book.is_reached(bar.low, bar.high)
-    if not is_reached and not (book.agenda and book.agenda[0].ts <= ts):
-        return
-    actions = book.due(ts - 1, arrivals=True)
-    if not is_reached and _is_plain_opening(venue, book, bar, actions):
-        _open_plainly(venue, book, bar, actions)
+    elif bar.low <= book.floor or bar.high >= book.ceiling:
+        if book.at_close:
+            _close_session(venue, book, ts)
+        book.observe(bar)
+        _meet(venue, book, bar, book.due(ts - 1, arrivals=True))
     else:
-        if venue.before_walk is not None:
-            venue.before_walk(book, bar, actions)
-        venue.walk(book, venue.market(book)).run(actions, bar.low, bar.high)
-    if book.agenda:
-        for action in book.due(ts, arrivals=False):
-            perform(desk, action)
+        book.observe(bar)
+        arriving = book.arriving
+        if book.agenda and book.agenda[0].ts <= ts:
+            _meet_or_open(venue, book, bar)
+        elif arriving:
+            if open_plainly(venue, book, bar, arriving, arriving[-1].arrival_ts):
+                arriving.clear()
+            else:
+                _meet(venue, book, bar, book.due(ts - 1, arrivals=True))
+
+
+def _meet(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
+    """Orders meet a bar, event by event; `actions` are due in it."""
+    if venue.before_walk is not None:
+        venue.before_walk(book, bar, actions)
+    venue.walk(book, venue.market(book)).run(actions, bar.low, bar.high)
+    _act(venue, book, bar.ts)
+
+
+def _meet_or_open(venue: Venue, book: Book, bar: Bar) -> None:
+    """Something is due in a bar that reaches none of the orders that were there before."""
+    actions = book.due(bar.ts - 1, arrivals=True)
+    if not actions:
+        _act(venue, book, bar.ts)
+        return
+    is_plain = all(action.what == ARRIVE and action.order.plain for action in actions)
+    orders = sorted((action.order for action in actions), key=_number_of) if is_plain else []
+    if orders and open_plainly(venue, book, bar, orders, actions[-1].ts):
+        _act(venue, book, bar.ts)
+    else:
+        _meet(venue, book, bar, actions)
 
 
 def untouched(venue: Venue, bars: Block) -> int:
     """How many bars, from the first on, reach no order and come before anything is due; 0 for bars of many symbols."""
     first, wake_ups = bars[0], venue.desk.wake_ups
     book = venue.desk.books.get(first.symbol)
-    if book is None or book.ticks or book.waits_for_any:
+    if book is None or book.ticks or book.arriving or book.waits_for_any:
         return 0
     due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
     if first.ts >= due or book.is_reached(first.low, first.high) or bars.only("symbol") is None:
@@ -112,60 +133,12 @@ def time_passes(venue: Venue, ts: int) -> None:
 
 def end_of_data(venue: Venue) -> None:
     """There are no more data: what is on its way arrives at once, and orders on the close fill."""
-    venue.ended = True
+    venue.end()
     for book in list(venue.desk.books.values()):
         for action in book.due(max((a.ts for a in book.agenda), default=0), arrivals=False):
             if action.what != EXPIRE:
                 perform(venue.desk, action)
         _fill_on_close(venue, book)
-
-
-def _is_plain_opening(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> bool:
-    """Whether all that happens in a bar that reaches no order is that plain orders come at its open: market orders,
-    which fill there, and limit orders that the bar does not reach.
-    """
-    if not actions or venue.before_walk is not None or venue.settings.terms.fill_price != "next_open":
-        return False
-    latest, interval = actions[-1].ts, book.interval
-    if latest > bar.ts - interval and position_at(latest, bar.ts, interval):
-        return False
-    for action in actions:
-        order = action.order
-        terms = order.order
-        if action.what != ARRIVE or terms.time_in_force is not TimeInForce.GTC or terms.reduce_only:
-            return False
-        if order.kind is not OrderType.MARKET and not _is_out_of_reach(order, bar):
-            return False
-    return True
-
-
-def _is_out_of_reach(order: Working, bar: Bar) -> bool:
-    limit = order.order.limit_price
-    if order.kind is not OrderType.LIMIT or limit is None:
-        return False
-    return limit < bar.low if order.buys else limit > bar.high
-
-
-def _open_plainly(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
-    """What a walk would do in a plain opening, for a fraction of its cost."""
-    desk, market = venue.desk, venue.market(book)
-    event = Event(0.0, MARKET_RANK, 0.0, bar.open, "market_open")
-    if len(actions) > 1:
-        actions.sort(key=lambda action: action.order.number)
-    for action in actions:
-        order = action.order
-        if not order.alive:
-            continue
-        if order.kind is OrderType.LIMIT:
-            order.rested = not market.untraded
-        else:
-            left = market.buy.budget.left
-            quantity = order.leaves if left is None or order.leaves <= left else left
-            if quantity > 0:
-                desk.fill(order, event, quantity, market)
-        if order.alive:
-            order.arrived = True
-            book.place(order)
 
 
 def _on_tick(venue: Venue, book: Book, tick: Quote | Trade, low: float, high: float) -> None:
@@ -192,8 +165,13 @@ def _catch_up(venue: Venue, book: Book, ts: int, until: int) -> None:
     """Time has come to `ts` without a record that the book's orders meet: do what was due `until` then."""
     if book.at_close:
         _close_session(venue, book, ts)
+    _act(venue, book, until)
+
+
+def _act(venue: Venue, book: Book, ts: int) -> None:
+    """Do what is due by `ts` (ns UTC), save that no order arrives."""
     if book.agenda:
-        for action in book.due(until, arrivals=False):
+        for action in book.due(ts, arrivals=False):
             perform(venue.desk, action)
 
 

@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from bus.runtime.settings import Instrument
-from components.broker.market import Market
-from components.broker.pricing import Event
+from components.broker.market import Budget
 from components.broker.working import Working, tidy
 from schemas import Bar, Direction, FeeLine, Fill, Liquidity
+
+_TAKER: Final = Liquidity.TAKER
 
 
 class Slippage(Protocol):
@@ -83,25 +84,36 @@ class FillWriter:
         self.commission: Final = None if costs.commission is FREE.commission else costs.commission
         """To be told when an order is final; None when nothing is charged."""
         self._broker = broker
+        self._prefix = f"{broker}-"
         self._slippage = None if costs.slippage is FREE.slippage else costs.slippage
         self._within_bar = costs.within_bar
         self._is_dear = self._slippage is not None or costs.within_bar
         self._count = 0
 
     def write(
-        self, order: Working, event: Event, quantity: float, market: Market, instrument: Instrument, now: int
+        self,
+        order: Working,
+        quantity: float,
+        leaves: float,
+        reference: float,
+        rule: str,
+        liquidity: Liquidity,
+        budget: Budget,
+        ts: int,
+        bar: Bar | None,
+        instrument: Instrument,
+        now: int,
     ) -> Fill:
-        """Take `quantity` from the market's budget and describe it. `order.leaves` is what is left after it."""
-        terms, liquidity, reference = order.order, event.liquidity, event.price
+        """Take `quantity` from the market's budget and describe it. `leaves` is what is left of the order after it."""
+        terms = order.order
         order_id, direction = terms.order_id, terms.direction
-        budget = (market.buy if order.buys else market.sell).budget
-        before = budget.left
+        left = before = budget.left
         if before is not None:
             left = before - quantity
-            budget.left = left if left % 1.0 == 0.0 else tidy(left)
+            budget.left = left = left if left.is_integer() else tidy(left)
         price = reference
         if self._is_dear or instrument.tick_size or terms.limit_price is not None:
-            price = self._price(order, event, quantity, market.bar, instrument.tick_size)
+            price = self._price(order, reference, liquidity, quantity, bar, instrument.tick_size)
         fees: tuple[FeeLine, ...] = ()
         if self.commission is not None:
             multiplier = instrument.multiplier
@@ -109,7 +121,7 @@ class FillWriter:
         self._count += 1
         # By position, because there are so many: names would take three times as long.
         return Fill(
-            f"{self._broker}-{self._count}",
+            f"{self._prefix}{self._count}",
             order_id,
             terms.symbol,
             direction,
@@ -118,21 +130,23 @@ class FillWriter:
             math.fsum([line.amount for line in fees]) if fees else 0.0,
             now,
             self._broker,
-            event.rule,
+            rule,
             reference,
             0.0 if price == reference else _tidy_difference(order.sign * (price - reference), price),
-            market.ts,
-            order.leaves,
+            ts,
+            leaves,
             liquidity,
             before,
-            budget.left,
+            left,
             fees,
         )
 
-    def _price(self, order: Working, event: Event, quantity: float, bar: Bar | None, tick_size: float) -> float:
+    def _price(
+        self, order: Working, reference: float, liquidity: Liquidity, quantity: float, bar: Bar | None, tick_size: float
+    ) -> float:
         """The market's price with slippage, on a tick, inside the bar if so configured, and never beyond the limit."""
-        price, terms = event.price, order.order
-        if event.liquidity is Liquidity.TAKER:
+        price, terms = reference, order.order
+        if liquidity is _TAKER:
             if self._slippage is not None:
                 symbol = terms.symbol
                 price = self._slippage.apply_slippage(price, terms.direction, quantity, bar=bar, symbol=symbol)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE, Action, Book
 from components.broker.market import Market, latest_market, price_market
 from components.broker.matching import AUCTIONS, match_at_end
-from components.broker.requests import amend, cancel, refuse
+from components.broker.requests import amend, refuse
 from components.broker.venue import Venue
 from components.broker.working import Working
 from components.models.latency import Kind
@@ -23,6 +23,11 @@ def submit(venue: Venue, order: Order) -> None:
     desk = venue.desk
     working = desk.enter(order)
     if working is None:
+        return
+    if working.plain and venue.is_prompt:
+        working.arrival_ts = venue.clock.now_ns
+        book = desk.books.get(order.symbol) or desk.book(order.symbol)
+        book.arriving.append(working)
         return
     if working.expire_ts is not None:
         desk.schedule(working.expire_ts, EXPIRE, working)
@@ -43,15 +48,16 @@ def submit_at(venue: Venue, order: Order, price: float) -> None:
 
 def request_cancel(venue: Venue, order_id: str, reason: str) -> None:
     """Cancel an order, now or when the request has reached the market."""
-    order = venue.desk.orders.get(order_id)
+    desk = venue.desk
+    order = desk.orders.get(order_id)
     if order is None:
-        refuse(venue.desk, order_id, ReportType.CANCEL_REJECTED)
+        refuse(desk, order_id, ReportType.CANCEL_REJECTED)
         return
     ts = _effective(venue, order, "cancel")
     if ts is None:
-        cancel(venue.desk, order_id, reason)
+        desk.end(order, ReportType.CANCELLED, "", reason)
     else:
-        venue.desk.schedule(ts, CANCEL, order, reason=reason)
+        desk.schedule(ts, CANCEL, order, reason=reason)
 
 
 def request_replace(venue: Venue, amended: Order) -> None:
@@ -70,8 +76,10 @@ def request_replace(venue: Venue, amended: Order) -> None:
 def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
     """When a request takes effect (ns UTC), None for at once. It never overtakes its order."""
     now, delay_ns = venue.now, venue.settings.delay_ns
-    ts = max(now if delay_ns is None else now + delay_ns(kind), order.arrival_ts)
-    at_once = ts <= now and venue.is_current(venue.desk.book(order.order.symbol))
+    ts = now if delay_ns is None else now + delay_ns(kind)
+    if ts < order.arrival_ts:
+        ts = order.arrival_ts
+    at_once = ts <= now and venue.is_current(venue.desk.book(order.order.symbol), now)
     return None if at_once or venue.ended else ts
 
 

@@ -76,10 +76,9 @@ class Market(msgspec.Struct, gc=False):
         return self.side(buys).absent or self.untraded
 
 
-def bar_market(bar: Bar, style: PathStyle, max_volume_pct: float | None, lot_size: float) -> Market:
+def bar_market(bar: Bar, style: PathStyle, budget: Budget) -> Market:
     """A bar with its one budget for both directions."""
-    budget = None if max_volume_pct is None else volume_budget(bar.volume, max_volume_pct, lot_size)
-    side = Side(bar_path(bar, style), Budget(budget))
+    side = Side(bar_path(bar, style), budget)
     return Market(bar.ts, "bar", side, side, bar)
 
 
@@ -119,13 +118,15 @@ def price_market(ts: int, buy: float, sell: float, bar: Bar | None = None) -> Ma
     return Market(ts, "latest", Side(flat_path(buy), Budget(None)), Side(flat_path(sell), Budget(None)), bar)
 
 
-def volume_budget(volume: float, max_volume_pct: float, lot_size: float) -> float:
+def bar_budget(volume: float, max_volume_pct: float | None, lot_size: float) -> Budget:
     """Units of a bar's volume that all orders together may take: whole lots, or whole units where there is no lot size.
 
     An instrument that trades in fractions of a unit says so by its lot size.
     """
+    if max_volume_pct is None:
+        return Budget(None)
     quantity = volume * max_volume_pct
-    return _in_lots(quantity, lot_size) if lot_size else float(math.floor(quantity + 1e-9))
+    return Budget(_in_lots(quantity, lot_size) if lot_size else (quantity + 1e-9) // 1.0)
 
 
 def _in_lots(quantity: float, lot_size: float) -> float:

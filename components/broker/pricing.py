@@ -17,6 +17,7 @@ from components.broker.working import Working
 from schemas import Bar, Liquidity, OrderType
 
 FillPrice = Literal["next_open", "latest", "conservative", "vwap", "close"]
+_AT_CLOSE = frozenset({"latest", "close"})
 
 MARKET_RANK, STOP_RANK, LIMIT_RANK = range(3)
 """At one place on the path market orders go first, then stops, then limits: of a bracket the stop wins."""
@@ -70,18 +71,22 @@ def _market(order: Working, view: View) -> Event | None:
 
 
 def _market_price(order: Working, view: View) -> tuple[float, float, str]:
-    bar, here = view.market.bar, view.here
-    if view.market.where == "bar" and bar is not None:
-        match view.terms.fill_price:
-            case "latest" | "close" as how:
-                return CLOSE, bar.close, f"market_{how}"
-            case "vwap":
-                return here.position, vwap(bar), "market_vwap"
-            case "conservative":
-                return here.position, _worst(order, bar), "market_conservative"
-            case "next_open":
-                pass
-    return here.position, here.price, f"market_{view.moment}"
+    bar, here, how = view.market.bar, view.here, view.terms.fill_price
+    if view.market.where != "bar" or bar is None or how == "next_open":
+        return here.position, here.price, f"market_{view.moment}"
+    price, rule = whole_bar_price(how, order, bar)
+    return CLOSE if how in _AT_CLOSE else here.position, price, rule
+
+
+def whole_bar_price(how: FillPrice, order: Working, bar: Bar) -> tuple[float, str]:
+    """Price and rule of a market order that is not priced by its place on the bar's path."""
+    match how:
+        case "vwap":
+            return vwap(bar), "market_vwap"
+        case "conservative":
+            return _worst(order, bar), "market_conservative"
+        case _:
+            return bar.close, f"market_{how}"
 
 
 def _limit(order: Working, view: View) -> Event | None:

@@ -77,6 +77,7 @@ def _fault(order: Working, amended: Order) -> tuple[str, str] | None:
 
 def _put_terms(desk: Desk, order: Working, amended: Order) -> None:
     old, book = order.order, desk.book(order.order.symbol)
+    book.schedule_arriving()
     book.remove(order)
     same_prices = (old.limit_price, old.stop_price) == (amended.limit_price, amended.stop_price)
     if not same_prices:
@@ -86,7 +87,7 @@ def _put_terms(desk: Desk, order: Working, amended: Order) -> None:
     order.rested = order.rested and old.limit_price == amended.limit_price
     if old.stop_price != amended.stop_price:
         order.stop = amended.stop_price
-    order.order = amended
+    order.order, order.plain = amended, False
     resize(order, amended.quantity)
     if order.arrived:
         book.place(order)

@@ -95,7 +95,7 @@ class SimulatedBroker(BrokerBase):
         self._venue = Venue(desk, self.clock, _settings(parameters, rng))
         self._ambiguity = Ambiguity(self._venue.settings, self._slippage, parameters.slippage_within_bar)
         if parameters.intrabar.report_ambiguity:
-            self._venue.before_walk = lambda *bar: self._ambiguity.compare(desk, self.clock, *bar)
+            self._venue.before_walk = lambda *bar: self._ambiguity.compare(self.clock, *bar)
         self._ended: set[str] = set()
         self.quiet = _MARKET_DATA
 
@@ -143,7 +143,7 @@ class SimulatedBroker(BrokerBase):
     def on_end(self, message: StreamEnding | EndOfStream) -> None:
         """A source's next timestamp is its last, or it has ended: see `Venue.ending` and `Venue.ended`."""
         if isinstance(message, StreamEnding):
-            self._venue.ending = True
+            self._venue.end_is_near()
             return
         self._ended.add(message.source)
         if self._ended.issuperset(self.context.sources):
@@ -167,7 +167,8 @@ class SimulatedBroker(BrokerBase):
             gateway.submit(self._venue, order)
         else:
             gateway.submit_at(self._venue, order, price)
-        self._set_quiet()
+        desk = self._desk
+        self.quiet = _NOTHING if desk.orders or desk.in_flight else _MARKET_DATA
 
     def cancel_order(self, order_id: str, reason: str = "") -> None:
         """Cancel what is left of an order, once the request has reached the market."""

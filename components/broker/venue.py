@@ -9,7 +9,7 @@ import msgspec
 from bus.runtime.clock import Clock
 from components.broker.book import Action, Book
 from components.broker.desk import Desk
-from components.broker.market import Market, bar_market, tick_market
+from components.broker.market import Market, bar_budget, bar_market, tick_market
 from components.broker.path import PathStyle
 from components.broker.pricing import Terms
 from components.broker.session import SessionEnd
@@ -48,16 +48,25 @@ class Venue:
         """There are no more data."""
         self.has_auctions = False
         """Whether there has been an order on the open or on the close."""
-        self._clock = clock
+        self.is_prompt = settings.delay_ns is None and settings.terms.fill_price != "latest"
+        """Whether an order is at the market as soon as it is sent, and has the next record to meet."""
+        self.clock = clock
 
     @property
     def now(self) -> int:
         """The time (ns UTC) at which what comes now was sent."""
-        return self.data_ts if self.ending else self._clock.now_ns
+        return self.data_ts if self.ending else self.clock.now_ns
 
-    def is_current(self, book: Book) -> bool:
-        """Whether no data of this very time are to be expected for the book's symbol."""
-        now = self.now
+    def end_is_near(self) -> None:
+        """Only data of one more timestamp are to come."""
+        self.ending, self.is_prompt = True, False
+
+    def end(self) -> None:
+        """No more data are to come."""
+        self.ended, self.is_prompt = True, False
+
+    def is_current(self, book: Book, now: int) -> bool:
+        """Whether no data of this very time, which is `now`, are to be expected for the book's symbol."""
         return self.data_ts != now or book.last_ts >= now or not book.last_ts
 
     def market(self, book: Book) -> Market:
@@ -79,7 +88,9 @@ def market_of(book: Book, settings: MatchSettings) -> Market:
     record, pct = book.last, settings.max_volume_pct
     assert record is not None, "asked for only when something was seen"
     if isinstance(record, Bar):
-        return bar_market(record, settings.path, pct, book.instrument.lot_size)
+        if book.budget is None:
+            book.budget = bar_budget(record.volume, pct, book.instrument.lot_size)
+        return bar_market(record, settings.path, book.budget)
     return tick_market(record, pct is not None, book.instrument.lot_size)
 
 

@@ -18,6 +18,13 @@ AFTER_TRIGGER = {
 }
 """What an order works as once its trigger was touched."""
 
+# A member of an enum is slow to find: half of the time that it takes to make an order's state.
+_BUY: Final = Direction.BUY
+_MARKET: Final = OrderType.MARKET
+_LIMIT: Final = OrderType.LIMIT
+_GTC: Final = TimeInForce.GTC
+_NO_GROUP: Final = GroupType.NONE
+
 AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
@@ -29,7 +36,9 @@ class Working(msgspec.Struct, eq=False, gc=False):
     limit has met the market without filling in full, so that it gives liquidity. `version` grows when its prices are
     amended: what was worked out before does not count any more. `level` is where the book's index holds it, None for
     nowhere. `oco_cut` is how much the fills of its group have taken off its quantity, `group` the one in which one
-    order cancels the others, empty for none.
+    order cancels the others, empty for none. A `plain` order does nothing at its first open but fill there if it is a
+    market order, or begin to rest if it is a limit order: it lacks nothing, is good till cancelled, has no group, may
+    open positions, and was not amended.
     """
 
     order: Order
@@ -40,6 +49,7 @@ class Working(msgspec.Struct, eq=False, gc=False):
     stop: float | None
     sign: int
     buys: bool
+    plain: bool = False
     arrival_ts: int = 0
     expire_ts: int | None = None
     filled: float = 0.0
@@ -54,13 +64,20 @@ class Working(msgspec.Struct, eq=False, gc=False):
     @classmethod
     def of(cls, order: Order, number: int) -> Working:
         """A new order's state."""
-        buys = order.direction is Direction.BUY
-        quantity, sign = order.quantity, 1 if buys else -1
-        working = cls(order, number, quantity, quantity, order.order_type, order.stop_price, sign, buys)
-        if order.time_in_force is TimeInForce.GTD:
-            working.expire_ts = order.expire_ts
-        if order.group_type is not GroupType.NONE:
+        buys = order.direction is _BUY
+        quantity, kind = order.quantity, order.order_type
+        plain = (
+            (kind is _MARKET or (kind is _LIMIT and order.limit_price is not None))
+            and order.time_in_force is _GTC
+            and order.group_type is _NO_GROUP
+            and quantity > 0
+            and not order.reduce_only
+        )
+        working = cls(order, number, quantity, quantity, kind, order.stop_price, 1 if buys else -1, buys, plain)
+        if not plain:
             working.group = group_of(order)
+            if order.time_in_force is TimeInForce.GTD:
+                working.expire_ts = order.expire_ts
         return working
 
     @property

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from bus.runtime.settings import Instrument
 from components.broker.fills import FREE, Costs, FillWriter, round_against
-from components.broker.market import bar_market
-from components.broker.pricing import Event
+from components.broker.market import Budget
 from components.broker.working import Working
 from schemas import Bar, Direction, Fill, Liquidity, OrderType
 from tests.support.builders import T0, a_bar, an_order
+
+AAPL = Instrument(symbol="AAPL")
 
 
 class ByOne:
@@ -28,10 +29,20 @@ class ByOne:
 
 def write(liquidity: Liquidity = Liquidity.TAKER, within_bar: bool = False, tick: float = 0.0, **terms) -> Fill:
     order = Working.of(an_order(**terms), 1)
-    market = bar_market(a_bar(h=100.5, low=99.5, volume=10_000.0), "OHLC", 0.1, 0.0)
     writer = FillWriter("broker", Costs(ByOne(), FREE.commission, within_bar))
-    event = Event(0.0, 0, 0.0, 100.0, "market_open", liquidity)
-    return writer.write(order, event, 40.0, market, Instrument(symbol="AAPL", tick_size=tick), T0)
+    return fill(writer, order, a_bar(h=100.5, low=99.5), 40.0, liquidity, Instrument(symbol="AAPL", tick_size=tick))
+
+
+def fill(
+    writer: FillWriter,
+    order: Working,
+    bar: Bar,
+    quantity: float,
+    liquidity: Liquidity = Liquidity.TAKER,
+    instrument: Instrument = AAPL,
+) -> Fill:
+    left, rule, budget = order.quantity - quantity, "market_open", Budget(1_000.0)
+    return writer.write(order, quantity, left, 100.0, rule, liquidity, budget, bar.ts, bar, instrument, T0)
 
 
 @pytest.mark.parametrize(
@@ -81,25 +92,21 @@ def test_the_limit_goes_before_the_tick():
 
 
 def test_a_fill_says_what_it_took_from_the_budget():
-    fill = write()
-    assert (fill.quantity, fill.budget_before, fill.budget_after) == (40.0, 1_000.0, 960.0)
+    made = write()
+    assert (made.quantity, made.budget_before, made.budget_after) == (40.0, 1_000.0, 960.0)
 
 
 def test_the_slippage_model_is_asked_about_this_fill():
     slippage = ByOne()
     order = Working.of(an_order(), 1)
     bar = a_bar()
-    market = bar_market(bar, "OHLC", None, 0.0)
-    event = Event(0.0, 0, 0.0, 100.0, "market_open")
-    FillWriter("broker", Costs(slippage, FREE.commission)).write(order, event, 40.0, market, Instrument(symbol="A"), T0)
+    fill(FillWriter("broker", Costs(slippage, FREE.commission)), order, bar, 40.0)
     assert slippage.asked == [(100.0, Direction.BUY, 40.0, bar, "AAPL")]
 
 
 def test_fills_are_numbered():
     writer = FillWriter("broker", FREE)
     order = Working.of(an_order(), 1)
-    market = bar_market(a_bar(), "OHLC", None, 0.0)
-    event = Event(0.0, 0, 0.0, 100.0, "market_open")
-    fills = [writer.write(order, event, 1.0, market, Instrument(symbol="A"), T0) for _ in range(2)]
-    assert [fill.fill_id for fill in fills] == ["broker-1", "broker-2"]
-    assert {fill.commission for fill in fills} == {0.0}
+    fills = [fill(writer, order, a_bar(), 1.0) for _ in range(2)]
+    assert [made.fill_id for made in fills] == ["broker-1", "broker-2"]
+    assert {made.commission for made in fills} == {0.0}

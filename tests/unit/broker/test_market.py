@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.broker.market import bar_market, latest_market, price_market, tick_market, volume_budget
+from components.broker.market import Budget, bar_budget, bar_market, latest_market, price_market, tick_market
 from components.broker.path import Place
 from schemas import Quote, Trade
 from tests.support.builders import a_bar
@@ -21,11 +21,11 @@ from tests.support.builders import a_bar
     ],
 )
 def test_a_budget_is_a_share_of_the_volume_in_whole_lots(volume, pct, lot, expected):
-    assert volume_budget(volume, pct, lot) == expected
+    assert bar_budget(volume, pct, lot).left == expected
 
 
 def test_both_directions_of_a_bar_share_one_budget():
-    market = bar_market(a_bar(volume=10_000.0), "OHLC", 0.1, 0.0)
+    market = bar_market(a_bar(), "OHLC", Budget(1_000.0))
     market.buy.budget.left -= 400.0
     assert market.sell.budget.offer(1_000.0) == 600.0
 
@@ -60,7 +60,7 @@ def test_both_directions_of_a_trade_share_its_quantity():
 
 
 def test_the_latest_market_spends_the_same_budget():
-    bar = bar_market(a_bar(c=100.5, volume=10_000.0), "OHLC", 0.1, 0.0)
+    bar = bar_market(a_bar(c=100.5), "OHLC", Budget(1_000.0))
     latest = latest_market(bar)
     latest.buy.budget.left -= 300.0
     assert latest.place(True, 0.0).price == 100.5
@@ -74,17 +74,17 @@ def test_a_price_market_has_no_limit():
 
 
 def test_without_a_cap_a_bar_has_no_budget():
-    assert bar_market(a_bar(volume=5.0), "OHLC", None, 0.0).buy.budget.left is None
+    assert bar_budget(5.0, None, 0.0).left is None
 
 
 def test_a_bar_without_volume_is_untraded_only_where_volume_counts():
-    assert bar_market(a_bar(volume=0.0), "OHLC", 0.1, 0.0).untraded
-    assert not bar_market(a_bar(volume=0.0), "OHLC", None, 0.0).untraded
-    assert not bar_market(a_bar(volume=1.0), "OHLC", 0.1, 0.0).untraded
+    assert bar_market(a_bar(volume=0.0), "OHLC", Budget(0.0)).untraded
+    assert not bar_market(a_bar(volume=0.0), "OHLC", Budget(None)).untraded
+    assert not bar_market(a_bar(volume=1.0), "OHLC", Budget(0.0)).untraded
 
 
 def test_rules_call_a_place_by_how_an_order_came_there():
-    bar = bar_market(a_bar(), "OHLC", 0.1, 0.0)
+    bar = bar_market(a_bar(), "OHLC", Budget(1_000.0))
     assert (bar.moment(0.0), bar.moment(0.1)) == ("open", "arrival")
     assert tick_market(Trade(1, "AAPL", 99.0, 1.0), capped=True).moment(0.0) == "trade"
     assert latest_market(bar).moment(0.0) == "latest"

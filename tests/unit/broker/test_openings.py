@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.broker import SimulatedBroker
+from components.broker.pricing import FillPrice
 from schemas import Bar, Direction, GroupType, Message, OrderType, SubmitCancel, SubmitOrder, TimeInForce
 from tests.conformance.broker_traffic import traffic
 from tests.support.bench import Bench
@@ -32,7 +36,7 @@ limits = st.fixed_dictionaries(
 bars = st.tuples(st.sampled_from((0, 1, 1, 2)), st.sampled_from((0.0, 300.0, 5_000.0)), st.integers(98, 102))
 cancels = st.integers(1, 12)
 steps = st.lists(st.one_of(bars, bars, orders, limits, cancels), max_size=30)
-latencies = st.sampled_from(({}, {"model": "fixed", "ms": 1}, {"model": "fixed", "ms": 43_200_000}))
+latencies = st.sampled_from(({"model": "none"}, {"model": "fixed", "ms": 1}, {"model": "fixed", "ms": 43_200_000}))
 
 
 def messages_of(steps: list) -> list[Message]:
@@ -62,17 +66,21 @@ def said(messages: list[Message], walks: bool, **parameters) -> list[Message]:
     return bench.said
 
 
-@settings(max_examples=300, deadline=None)
-@given(steps=steps, latency=latencies)
-def test_market_orders_at_an_open_fill_as_in_a_walk(steps, latency):
+prices = st.sampled_from(("next_open", "next_open", *get_args(FillPrice)))
+
+
+@settings(max_examples=500, deadline=None)
+@given(steps=steps, latency=latencies, fill_price=prices)
+def test_market_orders_at_an_open_fill_as_in_a_walk(steps, latency, fill_price):
     messages = messages_of(steps)
-    parameters = {"latency": latency} if latency else {}
+    parameters = {"latency": latency, "fill_price": fill_price}
     assert said(messages, False, **parameters) == said(messages, True, **parameters)
 
 
-def test_traffic_of_every_kind_is_answered_as_with_walks_only(seed):
+@pytest.mark.parametrize("fill_price", get_args(FillPrice))
+def test_traffic_of_every_kind_is_answered_as_with_walks_only(seed, fill_price):
     messages = list(traffic(seed, days=60))
-    assert said(messages, False) == said(messages, True)
+    assert said(messages, False, fill_price=fill_price) == said(messages, True, fill_price=fill_price)
 
 
 def test_a_lone_market_order_needs_no_walk(monkeypatch):
