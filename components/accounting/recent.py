@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 FILLS_KEPT: Final = 10_000
@@ -11,22 +12,22 @@ FILLS_KEPT: Final = 10_000
 class RecentIds:
     """The last `kept` different ids at least, and at most twice as many."""
 
-    __slots__ = ("_earlier", "_ids", "_kept")
+    __slots__ = ("_ids", "_kept", "_most")
 
     def __init__(self, kept: int = FILLS_KEPT) -> None:
         self._kept = kept
-        self._ids: set[str] = set()
-        self._earlier: set[str] = set()
+        self._most = 2 * kept
+        self._ids: dict[str, None] = {}
 
     def __len__(self) -> int:
-        return len(self._ids) + len(self._earlier)
+        return len(self._ids)
 
     def is_new(self, identifier: str) -> bool:
         """Whether the id is not among the last ones; from now on it is."""
         ids = self._ids
-        if identifier in ids or identifier in self._earlier:
+        if identifier in ids:
             return False
-        ids.add(identifier)
-        if len(ids) == self._kept:
-            self._earlier, self._ids = ids, set()
+        ids[identifier] = None
+        if len(ids) == self._most:
+            self._ids = dict.fromkeys(islice(ids, self._kept, None))
         return True

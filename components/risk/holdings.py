@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
 from typing import Final
 
 import msgspec
@@ -14,17 +14,16 @@ from schemas import Fill, Order, OrderState, OrderStatus, OrderType
 QUANTITY_DECIMALS: Final = 9
 """Quantities are sums of floats; beyond this many decimals there is only rounding error."""
 
-_DUST: Final = 0.5 * 10.0**-QUANTITY_DECIMALS
+DUST: Final = 0.5 * 10.0**-QUANTITY_DECIMALS
+"""A position up to this size is only rounding error."""
 FINAL_STATES: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
 _SURE_TO_FILL: Final = frozenset({OrderType.MARKET, OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE})
-_NONE: Final[dict[str, Working]] = {}
 
 
 class Working(msgspec.Struct, eq=False, gc=False):
     """An order that is not final. `leaves` is what has not filled; `cancelling` says that its cancel was asked for.
 
-    `protects` says that it is the target or the stop loss of a bracket, `waits` that it is not and waits for a price,
-    to open or to close.
+    `protects` says that it is the target or the stop loss of a bracket, `waits` that it waits for a price.
     """
 
     order: Order
@@ -34,23 +33,20 @@ class Working(msgspec.Struct, eq=False, gc=False):
     cancelling: bool = False
 
 
-def without_dust(quantity: float) -> float:
-    """A position; 0.0 for one that is only rounding error."""
-    return quantity if abs(quantity) > _DUST else 0.0
-
-
 class Holdings:
-    """Positions and cash by fills, and the orders that are still working, by symbol."""
+    """Positions by fills, and the orders that are still working, by symbol; with `valued` the equity as well."""
 
-    def __init__(self, run: RunSettings) -> None:
+    def __init__(self, run: RunSettings, valued: bool = True) -> None:
         self.cash = run.initial_cash
         self.marks: dict[str, float] = {}
         """Last known price by symbol."""
         self.positions: dict[str, float] = {}
         """Signed quantity by symbol, without symbols that are flat."""
-        self._run = run
-        self._working: dict[str, dict[str, Working]] = {}
+        self.working: defaultdict[str, dict[str, Working]] = defaultdict(dict)
+        """By symbol, the orders that are not final by their ids, oldest first."""
         self.fill_ids = RecentIds()
+        self._valued = valued
+        self._run = run
         self._instruments: dict[str, Instrument] = {}
 
     def instrument(self, symbol: str) -> Instrument:
@@ -62,42 +58,41 @@ class Holdings:
 
     def equity(self) -> float:
         """Cash plus the market value of all positions, in the account's currency."""
+        assert self._valued
         value = self.cash
         for symbol, quantity in self.positions.items():
             value += quantity * self.marks[symbol] * self.instrument(symbol).multiplier
         return value
 
-    def working(self, symbol: str) -> Collection[Working]:
-        """The orders of a symbol that are not final, oldest first."""
-        orders = self._working.get(symbol)
-        return orders.values() if orders else ()
-
     def add(self, order: Order) -> None:
         """An order that was just made."""
-        orders = self._working.get(order.symbol)
-        if orders is None:
-            orders = self._working[order.symbol] = {}
-        protects = bool(order.parent_id)
-        waits = not protects and order.order_type not in _SURE_TO_FILL
-        orders[order.order_id] = Working(order, order.quantity, protects, waits)
+        self.working[order.symbol][order.order_id] = Working(
+            order, order.quantity, order.parent_id != "", order.order_type not in _SURE_TO_FILL
+        )
 
     def fill(self, fill: Fill) -> None:
-        """Take a fill into position and cash. One of the last that is told again changes nothing."""
-        symbol, quantity = fill.symbol, fill.quantity
+        """Take a fill into position and equity. One of the last that is told again changes nothing."""
         if not self.fill_ids.is_new(fill.fill_id):
             return
+        symbol, quantity = fill.symbol, fill.quantity
         signed = fill.direction.sign * quantity
-        instrument = self._instruments.get(symbol) or self.instrument(symbol)
-        self.cash -= signed * fill.price * instrument.multiplier + fill.commission
-        if symbol not in self.marks:
-            self.marks[symbol] = fill.price
+        if self._valued:
+            self._pay(fill, signed)
         held = self.positions.pop(symbol, 0.0) + signed
-        if abs(held) > _DUST:
+        if abs(held) > DUST:
             self.positions[symbol] = held
-        working = self._working.get(symbol, _NONE).get(fill.order_id)
+        working = self.working[symbol].get(fill.order_id)
         if working is not None:
-            working.leaves = max(0.0, working.leaves - quantity)
+            if quantity < working.leaves:
+                working.leaves -= quantity
+            else:
+                working.leaves = 0.0
 
     def forget(self, status: OrderStatus) -> None:
         """An order has become final."""
-        self._working.get(status.symbol, _NONE).pop(status.order_id, None)
+        self.working[status.symbol].pop(status.order_id, None)
+
+    def _pay(self, fill: Fill, signed: float) -> None:
+        self.cash -= signed * fill.price * self.instrument(fill.symbol).multiplier + fill.commission
+        if fill.symbol not in self.marks:
+            self.marks[fill.symbol] = fill.price

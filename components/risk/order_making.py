@@ -4,30 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from components.risk.holdings import QUANTITY_DECIMALS
 from schemas import Direction, GroupType, Order, OrderType, Signal
 
 NextId = Callable[[], str]
 
 
-def orders_for(signal: Signal, closing: float, opening: float, next_id: NextId, ts: int) -> list[Order]:
+def bracket_for(signal: Signal, closing: float, opening: float, next_id: NextId, ts: int) -> tuple[Order, ...]:
     """The orders that close `closing` and open `opening` units in the signal's direction, made at `ts` (ns UTC).
 
-    One order for both, unless the signal asks for a bracket: its children must protect no more than what their parent
-    opens, so what closes is then an order of its own.
+    The children of a bracket must protect no more than what their parent opens, so what closes is an order of its own.
     """
-    wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
-    if not wants_bracket or _clean(opening) <= 0:
-        quantity = _clean(closing + opening)
-        return [_on_terms(signal, quantity, next_id(), ts)] if quantity > 0 else []
     prices = {OrderType.LIMIT: signal.target_price, OrderType.STOP: signal.stop_loss_price}
-    closing = _clean(closing)
-    orders = [_on_terms(signal, closing, next_id(), ts)] if closing > 0 else []
-    parent = _on_terms(signal, _clean(opening), next_id(), ts, is_parent=True)
+    orders = [order_on_terms(signal, closing, next_id(), ts)] if closing > 0 else []
+    parent = _parent(signal, opening, next_id(), ts)
     children = [
         _child(parent, order_type, price, next_id()) for order_type, price in prices.items() if price is not None
     ]
-    return [*orders, parent, *children]
+    return (*orders, parent, *children)
+
+
+def order_on_terms(signal: Signal, quantity: float, order_id: str, ts: int) -> Order:
+    """An order as the signal asks for it, made at `ts` (ns UTC)."""
+    return Order(
+        order_id,
+        signal.symbol,
+        signal.direction,
+        quantity,
+        signal.order_type,
+        ts,
+        signal.limit_price,
+        signal.stop_price,
+        signal.time_in_force,
+        reason=signal.reason,
+    )
 
 
 def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: str) -> Order:
@@ -39,7 +51,7 @@ def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: 
         order_id=order_id,
         symbol=symbol,
         direction=Direction.SELL if quantity > 0 else Direction.BUY,
-        quantity=_clean(abs(quantity)),
+        quantity=clean(abs(quantity)),
         order_type=OrderType.MARKET,
         ts=ts,
         reduce_only=True,
@@ -47,21 +59,9 @@ def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: 
     )
 
 
-def _on_terms(signal: Signal, quantity: float, order_id: str, ts: int, is_parent: bool = False) -> Order:
-    return Order(
-        order_id,
-        signal.symbol,
-        signal.direction,
-        quantity,
-        signal.order_type,
-        ts,
-        signal.limit_price,
-        signal.stop_price,
-        signal.time_in_force,
-        group_id=order_id if is_parent else "",
-        group_type=GroupType.BRACKET if is_parent else GroupType.NONE,
-        reason=signal.reason,
-    )
+def _parent(signal: Signal, quantity: float, order_id: str, ts: int) -> Order:
+    plain = order_on_terms(signal, quantity, order_id, ts)
+    return replace(plain, group_id=order_id, group_type=GroupType.BRACKET)
 
 
 def _child(parent: Order, order_type: OrderType, price: float, order_id: str) -> Order:
@@ -84,6 +84,7 @@ def _child(parent: Order, order_type: OrderType, price: float, order_id: str) ->
     )
 
 
-def _clean(quantity: float) -> float:
+def clean(quantity: float) -> float:
+    """A quantity without the rounding error of the sums it comes from."""
     quantity = float(quantity)
     return round(quantity, QUANTITY_DECIMALS) if quantity % 1.0 else quantity

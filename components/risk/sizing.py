@@ -35,27 +35,38 @@ class RiskStubParameters(Parameters):
         return self
 
 
-def opening_quantity(signal: Signal, parameters: RiskStubParameters, holdings: Holdings) -> float:
-    """The size of the position to open: as the signal asks, else as configured, times the signal's strength."""
-    if signal.direction is Direction.SELL and not parameters.allow_short:
-        return 0.0
-    if signal.quantity is not None:
-        return max(0.0, signal.quantity)
-    instrument = holdings.instrument(signal.symbol)
-    if parameters.percent_of_equity is None:
-        quantity = parameters.quantity * signal.strength
-        return whole_lots(quantity, instrument.lot_size) if instrument.lot_size else quantity
-    if signal.price <= 0:
-        return 0.0
-    value = holdings.equity() * parameters.percent_of_equity / 100 * signal.strength
-    return whole_lots(value / (signal.price * instrument.multiplier), instrument.lot_size or 1.0)
+class Sizing:
+    """The parameters at work. `allow_short` is that of the parameters."""
 
+    def __init__(self, parameters: RiskStubParameters, holdings: Holdings) -> None:
+        self.allow_short = parameters.allow_short
+        self._quantity = parameters.quantity
+        self._percent = parameters.percent_of_equity
+        self._holdings = holdings
+        self._lot_sizes: dict[str, float] = {}
 
-def closing_quantity(signal: Signal, held: float, allow_short: bool) -> float:
-    """How much of what is held the other way to close: all, unless a SELL that may not go short asks for less."""
-    if signal.direction is Direction.SELL and not allow_short and signal.quantity is not None:
-        return min(held, signal.quantity)
-    return held
+    def opening(self, signal: Signal) -> float:
+        """The size of the position to open: as the signal asks, else as configured, times the signal's strength."""
+        if signal.direction is Direction.SELL and not self.allow_short:
+            return 0.0
+        if signal.quantity is not None:
+            return max(0.0, float(signal.quantity))
+        lot_size = self._lot_sizes.get(signal.symbol)
+        if lot_size is None:
+            lot_size = self._lot_sizes[signal.symbol] = self._holdings.instrument(signal.symbol).lot_size
+        if self._percent is None:
+            quantity = self._quantity * signal.strength
+            return whole_lots(quantity, lot_size) if lot_size else quantity
+        if signal.price <= 0:
+            return 0.0
+        value = self._holdings.equity() * self._percent / 100 * signal.strength
+        return whole_lots(value / (signal.price * self._holdings.instrument(signal.symbol).multiplier), lot_size or 1.0)
+
+    def closing(self, signal: Signal, held: float) -> float:
+        """How much of what is held the other way to close: all, unless a SELL that may not go short asks for less."""
+        if signal.quantity is not None and signal.direction is Direction.SELL and not self.allow_short:
+            return min(held, signal.quantity)
+        return held
 
 
 def whole_lots(quantity: float, lot_size: float) -> float:

@@ -6,9 +6,9 @@ from typing import Final
 
 from bus.runtime.component import Component, Handler, handles
 from components.accounting.marks import middle
-from components.risk.holdings import FINAL_STATES, Holdings, Working, without_dust
-from components.risk.order_making import closing_order, orders_for
-from components.risk.sizing import RiskStubParameters, closing_quantity, opening_quantity
+from components.risk.holdings import DUST, FINAL_STATES, Holdings, Working
+from components.risk.order_making import bracket_for, clean, closing_order, order_on_terms
+from components.risk.sizing import RiskStubParameters, Sizing
 from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Quote, Signal, Trade
 
 CLOSE_AT_END: Final = "close_at_end"
@@ -47,7 +47,8 @@ class RiskStub(Component):
 
     def reset(self) -> None:
         """Flat, with the run's initial cash."""
-        self._holdings = Holdings(self.context.run)
+        self._holdings = Holdings(self.context.run, valued=self.parameters.percent_of_equity is not None)
+        self._sizing = Sizing(self.parameters, self._holdings)
         self._orders_made = 0
         self._closing = False
 
@@ -84,25 +85,25 @@ class RiskStub(Component):
         """Order what is missing to the position that the signal wants."""
         if self._closing:
             return
-        holdings, symbol, direction = self._holdings, signal.symbol, signal.direction
-        expected = holdings.positions.get(symbol, 0.0)
-        for order in holdings.working(symbol):
-            if order.waits and order.order.direction is not direction:
+        holdings, symbol, direction, protected = self._holdings, signal.symbol, signal.direction, False
+        expected, working = holdings.positions.get(symbol, 0.0), holdings.working[symbol]
+        for order in working.values():
+            if order.protects:
+                protected = True
+            elif order.waits and order.order.direction is not direction:
                 self._cancel(order)
-            elif not order.protects and not order.cancelling:
+            elif not order.cancelling:
                 expected += order.order.direction.sign * order.leaves
-        held = without_dust(expected) * direction.sign
+        held = expected * direction.sign if abs(expected) > DUST else 0.0
         if held > 0:
             return
-        closing = -held if signal.quantity is None else closing_quantity(signal, -held, self.parameters.allow_short)
-        opening = opening_quantity(signal, self.parameters, holdings)
-        if closing > 0:
-            for order in holdings.working(symbol):
+        closing = -held if signal.quantity is None else self._sizing.closing(signal, -held)
+        opening = self._sizing.opening(signal)
+        if protected and closing > 0:
+            for order in working.values():
                 if order.protects:
                     self._cancel(order)
-        for made in orders_for(signal, closing, opening, self._next_id, self.clock.now_ns):
-            holdings.add(made)
-            self.emit(made)
+        self._order(signal, closing, opening)
 
     @handles(ClosePositions)
     def on_close_positions(self, _request: ClosePositions) -> None:
@@ -112,6 +113,22 @@ class RiskStub(Component):
         self.emit(CancelOrder("", now, reason=CLOSE_AT_END))
         for symbol, quantity in sorted(self._holdings.positions.items()):
             made = closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END)
+            self._holdings.add(made)
+            self.emit(made)
+
+    def _order(self, signal: Signal, closing: float, opening: float) -> None:
+        """One order for both, unless the signal asks for a bracket around what opens."""
+        wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
+        if wants_bracket and clean(opening) > 0:
+            orders = bracket_for(signal, clean(closing), clean(opening), self._next_id, self.clock.now_ns)
+        else:
+            quantity = closing + opening
+            if quantity % 1.0:
+                quantity = clean(quantity)
+            if quantity <= 0:
+                return
+            orders = (order_on_terms(signal, quantity, self._next_id(), self.clock.now_ns),)
+        for made in orders:
             self._holdings.add(made)
             self.emit(made)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bus.runtime.settings import Instrument, RunSettings
 from components.risk.holdings import Holdings
-from components.risk.sizing import RiskStubParameters, opening_quantity, whole_lots
+from components.risk.sizing import RiskStubParameters, Sizing, whole_lots
 from tests.support.builders import a_signal
 
 
@@ -18,7 +18,7 @@ def quantity_of(
     instrument: dict[str, Any] | None = None, parameters: dict[str, Any] | None = None, **signal: Any
 ) -> float:
     run = RunSettings(initial_cash=10_000, instruments=(Instrument(symbol="AAPL", **(instrument or {})),))
-    return opening_quantity(a_signal("BUY", **signal), RiskStubParameters(**(parameters or {})), Holdings(run))
+    return Sizing(RiskStubParameters(**(parameters or {})), Holdings(run)).opening(a_signal("BUY", **signal))
 
 
 @pytest.mark.parametrize(

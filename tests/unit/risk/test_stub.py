@@ -317,3 +317,18 @@ def test_what_is_remembered_of_fills_is_bounded():
         holdings.fill(repetition)
     assert holdings.positions["AAPL"] == len(fills)
     assert len(holdings.fill_ids) <= 2 * FILLS_KEPT
+
+
+def test_positions_are_the_same_where_the_equity_need_not_be_known():
+    valued, bare = Holdings(RunSettings()), Holdings(RunSettings(), valued=False)
+    for n, quantity in enumerate((3.0, 0.1, 0.2, 7.0)):
+        fill = a_fill(f"f{n}", quantity=quantity, direction=Direction.SELL if n % 2 else Direction.BUY)
+        valued.fill(fill)
+        bare.fill(fill)
+        assert bare.positions == valued.positions
+    assert (valued.cash, bare.cash) != (RunSettings().initial_cash, valued.cash)
+
+
+def test_what_is_left_of_a_quantity_by_rounding_is_not_ordered():
+    assert publish(bench_of(), a_signal("BUY", quantity=4e-10)) == []
+    assert publish(bench_of(), a_signal("BUY", quantity=4e-10, target_price=120.0)) == []
