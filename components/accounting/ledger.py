@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from bus.errors import AdmfError
 from bus.runtime.settings import Instrument
-from components.accounting.position import Position, RoundTrip
+from components.accounting.position import Position
 from components.accounting.recent import RecentIds
-from schemas import Direction, Fill
+from schemas import ClosedTrade, Direction, Fill
 
 
 class LedgerError(AdmfError):
@@ -34,18 +34,22 @@ class Ledger:
         self.positions: dict[str, Position] = {}
         self.open: dict[str, Position] = {}
 
-    def apply(self, fill: Fill, point_value: float = 1.0, rate: float = 1.0) -> RoundTrip | None:
-        """Book a fill and return the round trip that it closed, if any.
+    def position(self, symbol: str, point_value: float = 1.0) -> Position:
+        """That of a symbol, one of which is worth `point_value` money of this ledger per point of price and unit."""
+        position = self.positions.get(symbol)
+        if position is None:
+            position = self.positions[symbol] = Position(symbol, point_value, currency=self.currency)
+        return position
 
-        `point_value` is money of this ledger per point of price and unit, `rate` per unit of the fill's currency.
+    def apply(self, fill: Fill, position: Position, rate: float = 1.0, trade_id: str = "") -> ClosedTrade | None:
+        """Book a fill in its position and return the round trip that it closed, if any, under the name `trade_id`.
+
+        `rate` is money of this ledger per unit of the fill's currency.
 
         Raises:
             LedgerError: the position is not the sum of its fills any more.
         """
-        symbol, quantity, fees = fill.symbol, fill.quantity, fill.commission * rate
-        position = self.positions.get(symbol)
-        if position is None:
-            position = self.positions[symbol] = Position(symbol, point_value)
+        quantity, point_value, fees = fill.quantity, position.point_value, fill.commission * rate
         slippage = fill.slippage * quantity * point_value
         value = fill.price * quantity * point_value
         self.cash -= (value if fill.direction is Direction.BUY else -value) + fees
@@ -53,18 +57,18 @@ class Ledger:
         self.slippage_cost += slippage
         self.traded_value += abs(value)
         self.fills += 1
-        trip = position.apply(fill, fees, slippage)
+        trip = position.apply(fill, fees, slippage, trade_id)
         if trip is not None:
             self.realised_pnl += trip.realised_pnl
-        if not position.is_sum_of_fills():
+        if position.quantity != position.bought - position.sold and not position.is_sum_of_fills():
             raise LedgerError(
-                f"position {symbol}: {position.quantity} is held, but {position.bought} was bought and "
+                f"position {position.symbol}: {position.quantity} is held, but {position.bought} was bought and "
                 f"{position.sold} sold"
             )
         if position.quantity:
-            self.open[symbol] = position
+            self.open[fill.symbol] = position
         else:
-            self.open.pop(symbol, None)
+            self.open.pop(fill.symbol, None)
         return trip
 
     def exposure(self, marks: Mapping[str, float]) -> tuple[float, float]:
@@ -107,29 +111,29 @@ class Account:
         self.others: dict[str, Ledger] = {}
         self._instrument = instrument
         self._rates = {**(rates or {}), currency: 1.0}
-        self._terms: dict[str, tuple[Ledger, float, float]] = {}
+        self._terms: dict[str, tuple[Ledger, Position, float]] = {}
         self._booked = RecentIds()
 
-    def apply(self, fill: Fill) -> tuple[Ledger, RoundTrip | None]:
-        """Book a fill in the ledger of its instrument's currency; that ledger, and the round trip if it closed one.
+    def apply(self, fill: Fill, trade_id: str = "") -> tuple[Ledger, Position, ClosedTrade | None]:
+        """Book a fill in the ledger of its instrument's currency, and the round trip that it closed as `trade_id`.
 
-        Raises LedgerError as `Ledger.apply` does.
+        Gives that ledger, the position, and the round trip if there is one. Raises LedgerError as `Ledger.apply` does.
         """
-        symbol = fill.symbol
-        terms = self._terms.get(symbol)
+        terms = self._terms.get(fill.symbol)
         if terms is None:
-            terms = self._terms[symbol] = self._terms_for(self._instrument(symbol))
-        ledger, point_value, rate = terms
-        is_new = self._booked.is_new(fill.fill_id)
-        return ledger, ledger.apply(fill, point_value, rate) if is_new else None
+            terms = self._terms[fill.symbol] = self._terms_for(self._instrument(fill.symbol))
+        ledger, position, rate = terms
+        if not self._booked.is_new(fill.fill_id):
+            return ledger, position, None
+        return ledger, position, ledger.apply(fill, position, rate, trade_id)
 
     def ledgers(self) -> list[Ledger]:
         """The account's own ledger first, then those of other currencies by name."""
         return [self.main, *(self.others[currency] for currency in sorted(self.others))]
 
-    def _terms_for(self, instrument: Instrument) -> tuple[Ledger, float, float]:
-        rate = self._rates.get(instrument.currency)
+    def _terms_for(self, instrument: Instrument) -> tuple[Ledger, Position, float]:
+        symbol, rate = instrument.symbol, self._rates.get(instrument.currency)
         if rate is not None:
-            return self.main, instrument.multiplier * rate, rate
+            return self.main, self.main.position(symbol, instrument.multiplier * rate), rate
         other = self.others.setdefault(instrument.currency, Ledger(currency=instrument.currency))
-        return other, instrument.multiplier, 1.0
+        return other, other.position(symbol, instrument.multiplier), 1.0

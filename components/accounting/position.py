@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from schemas import Direction, Fill
+from schemas import ClosedTrade, Direction, Fill
 
 _DUST = 1e-12
 """Below this part of what was held or filled, what is left over is rounding, not a holding."""
 
 _TOLERANCE = 1e-9
 """Rounding of many fills together stays far below this part of what was traded; a mistake does not."""
-
-
-class RoundTrip(NamedTuple):
-    """Some quantity opened and closed again; fields as in `schemas.ClosedTrade`."""
-
-    symbol: str
-    direction: Direction
-    quantity: float
-    entry_ts: int
-    entry_price: float
-    exit_ts: int
-    exit_price: float
-    realised_pnl: float
-    fees: float
-    slippage_cost: float
-    entry_fill_id: str
-    exit_fill_id: str
 
 
 @dataclass(slots=True)
@@ -51,28 +33,30 @@ class Position:
     entry_fill_id: str = ""
     bought: float = 0.0
     sold: float = 0.0
+    currency: str = ""
+    """As in `ClosedTrade`."""
 
-    def apply(self, fill: Fill, fees: float, slippage: float) -> RoundTrip | None:
-        """Book a fill, with its costs in money; the round trip is what it closed, if anything.
+    def apply(self, fill: Fill, fees: float, slippage: float, trade_id: str = "") -> ClosedTrade | None:
+        """Book a fill, with its costs in money; the round trip, named `trade_id`, is what it closed, if anything.
 
         What exceeds the holding opens a position the other way; the fill's costs are split by quantity.
         """
-        quantity, held = fill.quantity, self.quantity
-        if fill.direction is Direction.BUY:
+        quantity, held, sign = fill.quantity, self.quantity, fill.direction.sign
+        if sign > 0:
             self.bought += quantity
-            sign = 1
         else:
             self.sold += quantity
-            sign = -1
         if held * sign >= 0:
-            self._open(fill, quantity * sign, fees, slippage)
+            self._open(fill, quantity, sign, fees, slippage)
             return None
+        if held + quantity * sign == 0.0:
+            return self._close(fill, -held, fees, slippage, trade_id)
         closed = min(abs(held), quantity)
         share = closed / quantity
-        trip = self._close(fill, closed * sign, fees * share, slippage * share)
+        trip = self._close(fill, closed * sign, fees * share, slippage * share, trade_id)
         rest = quantity - closed
         if rest > _DUST * quantity:
-            self._open(fill, rest * sign, fees - fees * share, slippage - slippage * share)
+            self._open(fill, rest, sign, fees - fees * share, slippage - slippage * share)
         return trip
 
     def unrealised_pnl(self, mark: float) -> float:
@@ -84,41 +68,46 @@ class Position:
         bought, sold = self.bought, self.sold
         return abs(self.quantity - (bought - sold)) <= _TOLERANCE * (bought + sold)
 
-    def _open(self, fill: Fill, signed: float, fees: float, slippage: float) -> None:
-        held, quantity = abs(self.quantity), abs(signed)
-        if held == 0:
+    def _open(self, fill: Fill, quantity: float, sign: int, fees: float, slippage: float) -> None:
+        cost, all_held = fill.price * quantity, quantity
+        if self.quantity:
+            held = abs(self.quantity)
+            cost, all_held = self.average_price * held + cost, held + quantity
+        else:
             self.entry_ts = fill.ts
             self.entry_fill_id = fill.fill_id
-        self.average_price = (self.average_price * held + fill.price * quantity) / (held + quantity)
-        self.quantity += signed
+        self.average_price = cost / all_held
+        self.quantity += quantity * sign
         self.fees += fees
         self.slippage += slippage
 
-    def _close(self, fill: Fill, signed: float, fees: float, slippage: float) -> RoundTrip:
+    def _close(self, fill: Fill, signed: float, fees: float, slippage: float, trade_id: str) -> ClosedTrade:
         """Close `signed` of the holding, of which `fees` and `slippage` are what the fill cost."""
-        before = abs(self.quantity)
-        share = abs(signed) / before
+        closed, before, price, entry_price = abs(signed), abs(self.quantity), fill.price, self.average_price
+        share = closed / before
         entry_fees, entry_slippage = self.fees * share, self.slippage * share
         both = entry_fees + fees
-        gain = (fill.price - self.average_price) * -signed * self.point_value
-        trip = RoundTrip(
+        earned = (price - entry_price) * -signed * self.point_value - both
+        self.realised_pnl += earned
+        self.quantity += signed
+        if abs(self.quantity) <= _DUST * before:
+            self.quantity = self.average_price = self.fees = self.slippage = 0.0
+        else:
+            self.fees -= entry_fees
+            self.slippage -= entry_slippage
+        return ClosedTrade(
+            trade_id,
             self.symbol,
             Direction.BUY if signed < 0 else Direction.SELL,
-            abs(signed),
+            closed,
             self.entry_ts,
-            self.average_price,
+            entry_price,
             fill.ts,
-            fill.price,
-            gain - both,
+            price,
+            earned,
             both,
             entry_slippage + slippage,
             self.entry_fill_id,
             fill.fill_id,
+            self.currency,
         )
-        self.realised_pnl += trip.realised_pnl
-        self.quantity += signed
-        self.fees -= entry_fees
-        self.slippage -= entry_slippage
-        if abs(self.quantity) <= _DUST * before:
-            self.quantity = self.average_price = self.fees = self.slippage = 0.0
-        return trip

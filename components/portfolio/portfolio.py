@@ -63,12 +63,14 @@ class Portfolio(Component):
         self._interval = round(self.parameters.curve_interval_s * _NS_PER_S)
         self._ts = _BEFORE_ALL_TIME
         self._trades = 0
+        self._next_trade = f"{self.name}-1"
 
     @handles(Bar)
     def on_bar(self, bar: Bar) -> None:
         """Value the symbol at the bar's close. On the hot path: a few dict and array operations."""
-        if bar.ts > self._ts:
-            self._move_on(bar.ts)
+        ts = bar.ts
+        if ts > self._ts:
+            self._move_on(ts)
         self.marks[bar.symbol] = bar.close
 
     def on_block(self, messages: Block) -> None:
@@ -102,11 +104,9 @@ class Portfolio(Component):
         if fill.ts > self._ts:
             self._move_on(fill.ts)
         account, symbol = self.account, fill.symbol
-        self.curve.hold(account.main.cash)
         if symbol not in self.marks:
             self.marks[symbol] = fill.price
-        ledger, trip = account.apply(fill)
-        position = ledger.positions[symbol]
+        ledger, position, trip = account.apply(fill, self._next_trade)
         self.emit(
             PositionUpdate(
                 fill.ts,
@@ -121,12 +121,12 @@ class Portfolio(Component):
         )
         if trip is not None:
             self._trades += 1
-            self.emit(ClosedTrade(f"{self.name}-{self._trades}", *trip, ledger.currency))
+            self._next_trade = f"{self.name}-{self._trades + 1}"
+            self.emit(trip)
 
     @handles(Checkpoint)
     def on_checkpoint(self, _checkpoint: Checkpoint) -> None:
         """Publish the full blocks of the equity curve, so that it takes no more room however long the run."""
-        self.curve.hold(self.account.main.cash)
         for block in self.curve.take_blocks():
             self.emit(block)
 
@@ -134,7 +134,6 @@ class Portfolio(Component):
     def on_report_requested(self, request: ReportRequested) -> None:
         """Publish the rest of the equity curve, then the totals."""
         self._take_point()
-        self.curve.hold(self.account.main.cash)
         for block in self.curve.take_blocks(least=1):
             self.emit(block)
         self.emit(self._report(request.ts))
@@ -155,17 +154,17 @@ class Portfolio(Component):
             return False
         symbol, times, held = bars.only("symbol"), bars.column("ts"), self._held
         # The last time is not over yet, so it is not in the curve.
-        over = times[:-1]
+        over, cash = times[:-1], self.account.main.cash
         if not held:
             if 0 in bars.gaps:
                 over = [ts for ts in dict.fromkeys(over) if ts != times[-1]]
-            self.curve.times.extend(over)
-            self.marks.update({bar.symbol: bar.close for bar in (bars[-1:] if symbol is not None else bars)})
+            self.curve.add_flat(over, cash)
+            last = bars[-1:] if symbol is not None else bars
+            self.marks.update({bar.symbol: bar.close for bar in last})
         elif len(held) > 1 or symbol not in held or 0 in bars.gaps:
             return False
         else:
-            position, cash, prices = held[symbol], self.account.main.cash, bars.column("close")
-            self.curve.hold(cash)
+            position, prices = held[symbol], bars.column("close")
             quantity, point_value = position.quantity, position.point_value
             self.curve.add_many(over, cash, [quantity * price * point_value for price in prices[:-1]])
             self.marks[symbol] = prices[-1]
@@ -173,20 +172,17 @@ class Portfolio(Component):
         return True
 
     def _move_on(self, ts: int) -> None:
-        if self._interval and ts // self._interval == self._ts // self._interval:
-            self._ts = ts
-            return
-        if self._held:
+        if not self._interval or ts // self._interval != self._ts // self._interval:
             self._take_point()
-        elif self._ts != _BEFORE_ALL_TIME:
-            self.curve.times.append(self._ts)
         self._ts = ts
 
     def _take_point(self) -> None:
-        if self._ts != _BEFORE_ALL_TIME:
-            ledger = self.account.main
-            self.curve.hold(ledger.cash)
-            self.curve.add(self._ts, ledger.cash, *ledger.exposure(self.marks))
+        ledger = self.account.main
+        if self._held:
+            gross, net = ledger.exposure(self.marks)
+            self.curve.add(self._ts, ledger.cash, gross, net)
+        elif self._ts != _BEFORE_ALL_TIME:
+            self.curve.add(self._ts, ledger.cash, 0.0, 0.0)
 
     def _report(self, ts: int) -> AccountReport:
         ledger = self.account.main

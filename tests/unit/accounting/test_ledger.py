@@ -16,17 +16,21 @@ from tests.support.builders import a_fill
 BUY, SELL = Direction.BUY, Direction.SELL
 
 
+def book(ledger, fill):
+    return ledger.apply(fill, ledger.position(fill.symbol))
+
+
 def test_a_purchase_takes_its_price_and_its_commission_from_the_cash():
     ledger = Ledger(10_000.0)
-    ledger.apply(a_fill(quantity=10.0, price=100.0, commission=2.5, slippage=0.1))
+    book(ledger, a_fill(quantity=10.0, price=100.0, commission=2.5, slippage=0.1))
     assert (ledger.cash, ledger.fees, ledger.traded_value, ledger.fills) == (8_997.5, 2.5, 1_000.0, 1)
     assert ledger.slippage_cost == 1.0
 
 
 def test_equity_values_longs_and_shorts_at_the_marks():
     ledger = Ledger(10_000.0)
-    ledger.apply(a_fill("1", symbol="AAPL", quantity=10.0, price=100.0))
-    ledger.apply(a_fill("2", symbol="MSFT", direction=SELL, quantity=5.0, price=200.0))
+    book(ledger, a_fill("1", symbol="AAPL", quantity=10.0, price=100.0))
+    book(ledger, a_fill("2", symbol="MSFT", direction=SELL, quantity=5.0, price=200.0))
     marks = {"AAPL": 110.0, "MSFT": 210.0}
     assert ledger.exposure(marks) == (1_100.0 + 1_050.0, 1_100.0 - 1_050.0)
     assert ledger.equity(marks) == 10_000.0 + 100.0 - 50.0
@@ -35,19 +39,19 @@ def test_equity_values_longs_and_shorts_at_the_marks():
 
 def test_only_positions_that_are_not_flat_are_open():
     ledger = Ledger()
-    ledger.apply(a_fill("1"))
+    book(ledger, a_fill("1"))
     assert list(ledger.open) == ["AAPL"]
-    ledger.apply(a_fill("2", direction=SELL))
+    book(ledger, a_fill("2", direction=SELL))
     assert not ledger.open
     assert list(ledger.positions) == ["AAPL"]
 
 
 def test_books_that_do_not_add_up_are_an_error():
     ledger = Ledger()
-    ledger.apply(a_fill("1"))
+    book(ledger, a_fill("1"))
     ledger.positions["AAPL"].quantity = 90.0
     with pytest.raises(LedgerError, match=r"position AAPL: 190.0 is held, but 200.0 was bought and 0.0 sold"):
-        ledger.apply(a_fill("2"))
+        book(ledger, a_fill("2"))
 
 
 fills = st.lists(
@@ -76,7 +80,7 @@ def books_of(deals):
             commission=commission,
             slippage=slippage,
         )
-        trip = ledger.apply(fill)
+        trip = book(ledger, fill)
         trips += [trip] if trip else []
     return ledger, trips
 
@@ -148,5 +152,5 @@ def test_a_currency_without_a_rate_is_kept_beside_the_account():
 def test_a_fill_is_booked_once():
     account = Account(100_000.0, "USD", INSTRUMENTS.__getitem__)
     account.apply(a_fill("1"))
-    assert account.apply(a_fill("1")) == (account.main, None)
+    assert account.apply(a_fill("1")) == (account.main, account.main.positions["AAPL"], None)
     assert account.main.positions["AAPL"].quantity == 100.0

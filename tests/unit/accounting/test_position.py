@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from components.accounting.position import Position
 from schemas import Direction
@@ -14,7 +15,7 @@ FREE = (0.0, 0.0)
 
 def booked(position, direction, quantity, price, costs=FREE, day=0, fill_id="f"):
     fill = a_fill(fill_id, direction=direction, quantity=quantity, price=price, ts=T0 + day * DAY_NS)
-    return position.apply(fill, *costs)
+    return position.apply(fill, *costs, "T-1")
 
 
 def costs_of(position):
@@ -29,10 +30,11 @@ def test_buying_more_averages_the_price():
 
 
 def test_a_long_round_trip_earns_what_the_price_rose():
-    position = Position("AAPL")
+    position = Position("AAPL", currency="EUR")
     booked(position, BUY, 100.0, 10.0, fill_id="in")
     trip = booked(position, SELL, 100.0, 12.0, day=3, fill_id="out")
-    assert trip._asdict() == {
+    assert structs.asdict(trip) == {
+        "trade_id": "T-1",
         "symbol": "AAPL",
         "direction": BUY,
         "quantity": 100.0,
@@ -45,6 +47,7 @@ def test_a_long_round_trip_earns_what_the_price_rose():
         "slippage_cost": 0.0,
         "entry_fill_id": "in",
         "exit_fill_id": "out",
+        "currency": "EUR",
     }
     assert (position.quantity, position.average_price, position.realised_pnl) == (0.0, 0.0, 200.0)
 

@@ -167,7 +167,7 @@ def test_many_messages_at_once_are_as_one_after_another(data):
             quote = Quote(ts, symbol, price, 1.0, price + 1, 1.0)
             block.append(quote if step == "quote" else a_bar(ts=ts, symbol=symbol, c=price))
     hand_over()
-    assert reported(once) == reported(singly)
+    assert once.publish(ReportRequested(T0)) == singly.publish(ReportRequested(T0))
     assert once.components[0].marks == singly.components[0].marks
 
 
