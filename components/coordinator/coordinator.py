@@ -8,7 +8,7 @@ from typing import Any
 from bus.runtime import component as runtime
 from bus.runtime.component import Component, handles
 from components.coordinator.results import Results
-from components.coordinator.statistics import Convention, Statistics, TradeFigures, equity_analysis, trade_analysis
+from components.coordinator.statistics import Convention, Statistics, equity_analysis, trade_analysis
 from schemas import (
     AccountReport,
     AmbiguityReport,
@@ -29,6 +29,7 @@ from schemas import (
 
 _DAYS_PER_YEAR = 252.0
 _S_PER_HOUR = 3600
+_COUNTED = frozenset({OrderState.RECEIVED, OrderState.REJECTED})
 
 
 class Parameters(runtime.Parameters):
@@ -79,17 +80,19 @@ class BacktestCoordinator(Component):
         """Have what is still open closed at the last close, once every source has ended."""
         if message.source in self._streaming:
             self._streaming.discard(message.source)
-            self._collected.counts["bars"] += message.count
+            self._collected.bars += message.count
             if not self._streaming and self.context.run.close_at_end is not CloseRule.NONE:
                 self._close_positions(CloseRule.LAST_CLOSE)
 
     @handles(OrderStatus)
     def on_order_status(self, status: OrderStatus) -> None:
         """Count orders, and those among them that were rejected."""
-        if status.state is OrderState.RECEIVED and status.previous is None:
-            self._collected.counts["orders"] += 1
-        elif status.state is OrderState.REJECTED and status.previous is not OrderState.REJECTED:
-            self._collected.counts["rejected"] += 1
+        state = status.state
+        if state in _COUNTED:
+            if state is OrderState.REJECTED:
+                self._collected.rejected += status.previous is not OrderState.REJECTED
+            elif status.previous is None:
+                self._collected.orders += 1
 
     @handles(ClosedTrade)
     def on_closed_trade(self, trade: ClosedTrade) -> None:
@@ -118,12 +121,15 @@ class BacktestCoordinator(Component):
             self._report_requested = True
             self.emit(ReportRequested(self.clock.now_ns))
         elif self.results is None:
-            self.results = {"statistics": self._collected.statistics(), "counts": dict(self._collected.counts)}
+            self.results = {"statistics": self._collected.statistics(), "counts": self._collected.counts()}
             self.emit(RunCompleted(**self.results))
 
     def analyze_trades(self, trades: Sequence[Mapping[str, Any]]) -> Statistics:
         """Trade analysis of dicts with `realized_pnl`, `quantity` and, as datetimes, `entry_time` and `exit_time`."""
-        return trade_analysis(_figures(trade) for trade in trades) if trades else {}
+        if not trades:
+            return {}
+        pnl = [float(trade["realized_pnl"]) for trade in trades]
+        return trade_analysis(pnl, [float(trade["quantity"]) for trade in trades], _hours(trades))
 
     def analyze_equity_curve(self, equity_curve: Sequence[Mapping[str, Any]]) -> Statistics:
         """Equity analysis of dicts with `portfolio_value`; daily unless `periods_per_year` is configured."""
@@ -138,8 +144,6 @@ class BacktestCoordinator(Component):
         self.emit(ClosePositions(self.clock.now_ns, rule, "close_at_end"))
 
 
-def _figures(trade: Mapping[str, Any]) -> TradeFigures:
-    hours = None
-    if "entry_time" in trade and "exit_time" in trade:
-        hours = (trade["exit_time"] - trade["entry_time"]).total_seconds() / _S_PER_HOUR
-    return TradeFigures(float(trade["realized_pnl"]), float(trade["quantity"]), hours)
+def _hours(trades: Sequence[Mapping[str, Any]]) -> list[float]:
+    timed = [trade for trade in trades if "entry_time" in trade and "exit_time" in trade]
+    return [(trade["exit_time"] - trade["entry_time"]).total_seconds() / _S_PER_HOUR for trade in timed]

@@ -9,21 +9,20 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from components.coordinator.curve import Calendar, CurveAnalysis, Drawdown, Returns
-from schemas import AccountReport, ClosedTrade
+from schemas import AccountReport
 from schemas.control import StatisticValue
 
 Statistics = dict[str, StatisticValue]
 Convention = Literal["specification", "sample"]
 
-_NS_PER_HOUR = 3_600_000_000_000
-_NS_PER_DAY = 24 * _NS_PER_HOUR
+_NS_PER_DAY = 24 * 3_600_000_000_000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _THURSDAY = 3  # the weekday of day 0 of the epoch, Monday being 0
 _SATURDAY = 5
@@ -38,36 +37,23 @@ _PER_YEAR_BY_SPACING = ((4, 252.0), (10, 52.0), (20, 26.0), (45, 12.0), (135, 4.
 """Longest usual spacing in days between points, and how many such points a year has."""
 
 
-class TradeFigures(NamedTuple):
-    """What trade analysis needs of a trade; `hours` is how long it was held, None if that is not known."""
-
-    pnl: float
-    quantity: float
-    hours: float | None
-
-
-def figures_of(trade: ClosedTrade) -> TradeFigures:
-    """The figures of a round trip."""
-    return TradeFigures(trade.realised_pnl, trade.quantity, (trade.exit_ts - trade.entry_ts) / _NS_PER_HOUR)
-
-
-def trade_analysis(trades: Iterable[TradeFigures]) -> Statistics:
+def trade_analysis(pnl: Sequence[float], quantities: Sequence[float], hours: Sequence[float]) -> Statistics:
     """Win rate, profit factor, and averages and extremes of wins, losses, holding times (hours) and sizes.
 
-    Without trades every value is 0.0; `profit_factor` is None when nothing was lost.
+    `hours` has how long trades were held, of those of which it is known. Without trades every value is 0.0;
+    `profit_factor` is None when nothing was lost.
     """
-    figures = list(trades)
-    wins = [t.pnl for t in figures if t.pnl > 0]
-    losses = [t.pnl for t in figures if t.pnl < 0]
+    wins = [p for p in pnl if p > 0]
+    losses = [p for p in pnl if p < 0]
     return {
-        "win_rate": len(wins) / len(figures) if figures else 0.0,
+        "win_rate": len(wins) / len(pnl) if pnl else 0.0,
         "profit_factor": math.fsum(wins) / -math.fsum(losses) if losses else None,
         "avg_win": mean(wins),
         "avg_loss": mean(losses),
-        "avg_holding_time": mean([t.hours for t in figures if t.hours is not None]),
+        "avg_holding_time": mean(hours),
         "max_win": max(wins, default=0.0),
         "max_loss": min(losses, default=0.0),
-        "avg_trade_size": mean([abs(t.quantity) for t in figures]),
+        "avg_trade_size": mean(list(map(abs, quantities))),
     }
 
 

@@ -11,7 +11,6 @@ from components.coordinator.curve import Calendar, CurveAnalysis, Drawdown, Mome
 from components.coordinator.statistics import (
     Convention,
     Statistics,
-    TradeFigures,
     account_analysis,
     curve_statistics,
     trade_analysis,
@@ -140,7 +139,7 @@ def statistics_of(
     analysis = analysis_of(equity, exposure, ts)
     found: Statistics = {
         **curve_statistics(analysis, per_year, convention),
-        **trade_analysis(_trades(state)),
+        **trade_analysis(*_trades(state)),
         **account_analysis(_report(state, instruments, int(ts[-1]), cash), analysis.equity.mean()),
     }
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in found.items()}
@@ -152,10 +151,11 @@ def counts_of(state: State, bars: int) -> dict[str, int]:
     return {"bars": bars, **{name: int(totals[name]) for name in ("trades", "orders", "fills")}}
 
 
-def _trades(state: State) -> list[TradeFigures]:
+def _trades(state: State) -> tuple[list[float], list[float], list[float]]:
+    """Profit, quantity and holding time in hours of every trade."""
     made = state.trades[: state.totals[0]["trades"]]
-    pnl, quantity, held = (c.tolist() for c in (made["pnl"], made["quantity"], made["exit_ts"] - made["entry_ts"]))
-    return [TradeFigures(p, q, h / _NS_PER_HOUR) for p, q, h in zip(pnl, quantity, held, strict=True)]
+    held = made["exit_ts"] - made["entry_ts"]
+    return made["pnl"].tolist(), made["quantity"].tolist(), [ns / _NS_PER_HOUR for ns in held.tolist()]
 
 
 def _report(state: State, instruments: Records, ts: int, cash: float) -> AccountReport:

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.runtime.settings import RunSettings
 from components.coordinator.curve import CurveAnalysis, Drawdown, Returns
+from components.coordinator.results import Results
 from components.coordinator.statistics import (
-    TradeFigures,
     account_analysis,
     annual_growth,
     curve_statistics,
     equity_analysis,
-    figures_of,
     frequency,
     points_per_year,
     trade_analysis,
@@ -234,11 +234,8 @@ def test_two_points_at_one_time_count_once():
     assert points_per_year([T0, T0]) == 252.0
 
 
-TRADES = [TradeFigures(100.0, 10.0, 2.0), TradeFigures(-40.0, -30.0, 4.0), TradeFigures(50.0, 20.0, None)]
-
-
 def test_trades_by_hand():
-    assert trade_analysis([*TRADES, TradeFigures(0.0, 20.0, 6.0)]) == {
+    assert trade_analysis([100.0, -40.0, 50.0, 0.0], [10.0, -30.0, 20.0, 20.0], [2.0, 4.0, 6.0]) == {
         "win_rate": 0.5,
         "profit_factor": 3.75,
         "avg_win": 75.0,
@@ -251,18 +248,19 @@ def test_trades_by_hand():
 
 
 def test_without_trades_everything_is_zero_and_there_is_no_profit_factor():
-    analysed = trade_analysis([])
+    analysed = trade_analysis([], [], [])
     assert analysed.pop("profit_factor") is None
     assert set(analysed.values()) == {0.0}
 
 
 def test_without_losses_there_is_no_profit_factor():
-    assert trade_analysis(TRADES[:1])["profit_factor"] is None
+    assert trade_analysis([100.0], [10.0], [2.0])["profit_factor"] is None
 
 
 def test_a_round_trip_is_held_for_hours():
-    trade = ClosedTrade("p-1", "AAPL", Direction.SELL, 5.0, T0, 10.0, T0 + 3 * HOUR_NS // 2, 9.0, 5.0, 0.0)
-    assert figures_of(trade) == TradeFigures(5.0, 5.0, 1.5)
+    collected = Results(RunSettings(), "specification")
+    collected.add_trade(ClosedTrade("p-1", "AAPL", Direction.SELL, 5.0, T0, 10.0, T0 + 3 * HOUR_NS // 2, 9.0, 5.0, 0.0))
+    assert collected.statistics()["avg_holding_time"] == 1.5
 
 
 def a_report(**values):
@@ -293,5 +291,5 @@ def test_without_equity_there_is_no_turnover(average):
 
 def test_every_statistic_is_documented():
     text = (Path(__file__).parents[3] / "docs" / "statistics.md").read_text(encoding="utf-8")
-    keys = KEYS | set(trade_analysis([])) | set(account_analysis(a_report(), 0.0))
+    keys = KEYS | set(trade_analysis([], [], [])) | set(account_analysis(a_report(), 0.0))
     assert not [key for key in sorted(keys) if f"`{key}`" not in text]
