@@ -1,7 +1,7 @@
 """Return and risk of an equity curve that comes in blocks, of any length in constant memory.
 
-Elementwise arithmetic is numpy's, which IEEE 754 fixes to the bit; sums are `math.fsum`, which is exact, over a block,
-so that no result depends on a version of numpy or Python. Blocks are put together by the pairwise update of Chan,
+Elementwise arithmetic is numpy's, which IEEE 754 fixes to the bit; sums over a block are exact, so that no
+result depends on a version of numpy or Python. Blocks are put together by the pairwise update of Chan,
 Golub and LeVeque (1979), which loses nothing where the mean is large beside the deviation.
 """
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from components.coordinator.exact import exact_sum
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,9 +34,9 @@ class Moments:
         count = len(values)
         if not count:
             return
-        mean = math.fsum(values.tolist()) / count if values.any() else 0.0
+        mean = exact_sum(values) / count
         deviations = values - mean
-        squares = math.fsum((deviations * deviations).tolist()) if deviations.any() else 0.0
+        squares = exact_sum(deviations * deviations)
         total, step = self.count + count, mean - self.mean
         if self.count:
             squares += self.squares + step * step * (self.count * count / total)
@@ -145,8 +147,7 @@ class Sum:
     def add(self, values: Floats) -> None:
         """Take in more values."""
         self.count += len(values)
-        if values.any():
-            self._parts.append(math.fsum(values.tolist()))
+        self._parts.append(exact_sum(values))
 
     def mean(self) -> float:
         """The arithmetic mean; 0.0 of nothing."""
