@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Final
 
@@ -36,8 +36,8 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     average_price: float = 0.0
     whole_quantity: float = 0.0
     parent_quantity: float = 0.0
-    fill_ids: set[str] = set()
-    asked: list[Order] = []
+    fill_ids: Set[str] = frozenset()
+    asked: tuple[Order, ...] = ()
     history: list[OrderStatus] = []
 
     @property
@@ -62,7 +62,10 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
 
     def add_fill(self, fill_id: str, quantity: float, price: float) -> None:
         """Count a fill. The average moves by the fill's share of the new total, so equal prices stay exact."""
-        self.fill_ids.add(fill_id)
+        if isinstance(self.fill_ids, set):
+            self.fill_ids.add(fill_id)
+        else:
+            self.fill_ids = {fill_id}
         self.filled_quantity += quantity
         self.average_price += (price - self.average_price) * (quantity / self.filled_quantity)
 
@@ -97,15 +100,14 @@ class OrderBook:
 
     def complete(self, record: OrderRecord) -> None:
         """Note that a working order has become final."""
-        order = record.order
-        order_id = order.order_id
+        order_id, completed = record.order.order_id, self.completed
         if record.asked:
-            record.asked.clear()
+            record.asked = ()
         del self.active[order_id]
-        self.completed[order_id] = record
+        completed[order_id] = record
         self._completed_ids.append(order_id)
-        if len(self.completed) > self.max_completed:
-            self._forget(self.completed.pop(self._completed_ids.popleft()))
+        if len(completed) > self.max_completed:
+            self._forget(completed.pop(self._completed_ids.popleft()).order)
 
     def find(self, symbol: str | None = None, state: OrderState | None = None) -> list[OrderRecord]:
         """Known orders of `symbol` and in `state`; those that work first, each kind in order of arrival there.
@@ -131,8 +133,7 @@ class OrderBook:
         members = self._by_group.get(exclusion_key(record.order), _NONE).values()
         return [member for member in members if member is not record]
 
-    def _forget(self, record: OrderRecord) -> None:
-        order = record.order
+    def _forget(self, order: Order) -> None:
         self.dropped += 1
         if order.parent_id:
             _take(self.by_parent, order.parent_id, order.order_id)

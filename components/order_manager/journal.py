@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 from bus.runtime.clock import Clock
@@ -11,8 +10,12 @@ from components.order_manager.book import OrderBook, OrderRecord
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent, refusal
 from schemas.enums import OrderState
-from schemas.orders import OrderStatus
+from schemas.orders import Fill, Order, OrderStatus
 
+_RECEIVED: Final = OrderState.RECEIVED
+_VALIDATED: Final = OrderState.VALIDATED
+_ROUTED: Final = OrderState.ROUTED
+_FILLED: Final = OrderState.FILLED
 _OWN_CODES: Final = frozenset([*RejectCode, *NoticeCode])
 """A broker's own codes are passed on but not counted: there is no telling how many there are."""
 
@@ -21,20 +24,63 @@ class Journal:
     """Publishes an `OrderStatus` for each change, and one for each thing that was refused.
 
     A refusal changes nothing: its `previous` equals its `state`, it has a code, and it is not part of the history.
-    `counts` has how often each state was entered, and how often what was refused or remarkable.
+
+    `route` and `fill` are the usual way of an order, in fewer steps: what they publish and keep is what `receive` and
+    `advance` do, one event after the other.
     """
 
     def __init__(self, book: OrderBook, emit: Emit, clock: Clock) -> None:
         self._book = book
         self._emit = emit
         self._clock = clock
-        self.counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = dict.fromkeys((*OrderState, *_OWN_CODES, "refused", "duplicate_fills"), 0)
+        self._routed = 0
+        self._filled = 0
+
+    def route(self, order: Order, broker: str) -> None:
+        """Take in a new order that has no fault and waits for no other, and note that it is sent to its broker."""
+        order_id, symbol, now = order.order_id, order.symbol, self._clock.now_ns
+        received = OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, now)
+        validated = OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, now)
+        routed = OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, now)
+        record = OrderRecord(order, _ROUTED, broker, history=[received, validated, routed])
+        self._book.active[order_id] = record
+        self._routed += 1
+        emit = self._emit
+        emit(received)
+        emit(validated)
+        emit(routed)
+
+    def fill(self, record: OrderRecord, fill: Fill) -> None:
+        """Complete a routed order by one fill."""
+        order = record.order
+        record.fill_ids = {fill.fill_id}
+        record.filled_quantity = quantity = 0.0 + fill.quantity
+        record.average_price = price = 0.0 + fill.price
+        record.state = _FILLED
+        self._book.complete(record)
+        self._filled += 1
+        status = OrderStatus(order.order_id, order.symbol, _ROUTED, _FILLED, quantity, price, self._clock.now_ns)
+        record.history.append(status)
+        self._emit(status)
+
+    def counts(self) -> dict[str, int]:
+        """How often each state was entered, what was refused, and each of our codes was given."""
+        counts = self._counts.copy()
+        for state in (_RECEIVED, _VALIDATED, _ROUTED):
+            counts[state] += self._routed
+        counts[_FILLED] += self._filled
+        return counts
+
+    def count(self, what: str) -> None:
+        """Count what happened beside the changes of state."""
+        self._counts[what] += 1
 
     def receive(self, record: OrderRecord) -> None:
         """Take in a new order."""
         order, state = record.order, record.state
         self._book.add(record)
-        self.counts[state] += 1
+        self._counts[state] += 1
         status = OrderStatus(order.order_id, order.symbol, None, state, 0.0, 0.0, self._clock.now_ns)
         record.history.append(status)
         self._emit(status)
@@ -49,11 +95,11 @@ class Journal:
             return False
         if state is not previous:
             record.state = state
-            self.counts[state] += 1
+            self._counts[state] += 1
             if state in FINAL_STATES and previous not in FINAL_STATES:
                 self._book.complete(record)
         if code in _OWN_CODES:
-            self.counts[code] += 1
+            self._counts[code] += 1
         order, filled, price = record.order, record.filled_quantity, record.average_price
         now = self._clock.now_ns
         status = OrderStatus(order.order_id, order.symbol, previous, state, filled, price, now, code, reason)
@@ -64,7 +110,7 @@ class Journal:
     def restate(self, record: OrderRecord, code: str, reason: str) -> None:
         """Publish that the order's terms or fills changed while its state stands."""
         if code in _OWN_CODES:
-            self.counts[code] += 1
+            self._counts[code] += 1
         record.history.append(self._publish(record, record.state, code, reason))
 
     def refuse(self, record: OrderRecord, code: str, reason: str) -> None:
@@ -79,9 +125,9 @@ class Journal:
         self._emit(OrderStatus(order_id, symbol, state, state, 0.0, 0.0, self._clock.now_ns, code, reason))
 
     def _count_refusal(self, code: str) -> None:
-        self.counts["refused"] += 1
+        self._counts["refused"] += 1
         if code in _OWN_CODES:
-            self.counts[code] += 1
+            self._counts[code] += 1
 
     def _publish(self, record: OrderRecord, previous: OrderState | None, code: str, reason: str) -> OrderStatus:
         order, filled, now = record.order, record.filled_quantity, self._clock.now_ns

@@ -16,9 +16,9 @@ from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.groups import Groups
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
-from components.order_manager.reports import apply_report, book_fill
+from components.order_manager.reports import apply_report, book_fill, fills_all
 from components.order_manager.router import Router
-from components.order_manager.validator import OrderValidator, Rejection, looks_plain, with_enum_members
+from components.order_manager.validator import ANY_STEPS, OrderValidator, Rejection, looks_plain, with_enum_members
 from schemas.base import Message
 from schemas.enums import OrderState
 from schemas.orders import (
@@ -72,12 +72,23 @@ class OrderManager(Component):
         self._children = Children(book, journal, router, validator, clock, parameters.oto_partial)
         self._groups = Groups(book, journal, router, self._children)
         self._amendments = Amendments(journal, router, self._groups, validator, clock)
+        self._brokers: dict[str, str] = {}
         self.active_orders = MappingProxyType(book.active)
         self.completed_orders = MappingProxyType(book.completed)
 
     @handles(Order)
     def on_order(self, order: Order) -> None:
         """Validate an order and send it to its broker, or reject it."""
+        book = self._book
+        if looks_plain(order) and order.order_id not in book.active and order.order_id not in book.completed:
+            broker = self._brokers.get(order.symbol) or self._broker_of(order)
+            if broker is not None:
+                self._journal.route(order, broker)
+                self.emit(SubmitOrder(order, broker))
+                return
+        self._examine(order)
+
+    def _examine(self, order: Order) -> None:
         if not order.order_id:
             text = "order_id is empty; every order needs an id of its own"
             self._journal.refuse_unknown("", order.symbol, RejectCode.MISSING_ORDER_ID, text)
@@ -87,14 +98,13 @@ class OrderManager(Component):
             text = f"an order with this id is {known.state} already; the second one is refused, the first is as it was"
             self._journal.refuse(known, RejectCode.DUPLICATE_ORDER_ID, text)
             return
-        is_plain = looks_plain(order)
-        record = OrderRecord(order if is_plain else with_enum_members(order))
+        record = OrderRecord(with_enum_members(order))
         self._journal.receive(record)
-        if is_plain:
-            rejection = self._validator.check_instrument(order)
-        else:
-            rejection = self._validator.check(record.order, self.clock.now_ns) or self._children.check(record)
-        rejection = rejection or self._find_broker(record)
+        rejection = (
+            self._validator.check(record.order, self.clock.now_ns)
+            or self._children.check(record)
+            or self._find_broker(record)
+        )
         if rejection is not None:
             self._journal.advance(record, OrderEvent.REJECTED, rejection.code, rejection.reason)
             return
@@ -153,7 +163,16 @@ class OrderManager(Component):
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:
         """Add a fill to its order, once, and let those that depend on it follow."""
-        record = self._book.active.get(fill.order_id) or self._book.get(fill.order_id)
+        book = self._book
+        record = book.active.get(fill.order_id)
+        if record is not None and fills_all(record, fill):
+            self._journal.fill(record, fill)
+            if record.order.group_id or book.by_parent:
+                self._groups.after_fill(record)
+        else:
+            self._examine_fill(book.get(fill.order_id), fill)
+
+    def _examine_fill(self, record: OrderRecord | None, fill: Fill) -> None:
         if record is None:
             what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
             self._refuse_unknown(fill.order_id, fill.symbol, what)
@@ -173,7 +192,7 @@ class OrderManager(Component):
     @query
     def statistics(self) -> dict[str, int]:
         """Counts since the run began: how often each state was entered, what was refused, each of our codes given."""
-        counts = self._journal.counts
+        counts = self._journal.counts()
         book = self._book
         return {
             **{state.lower(): counts[state] for state in OrderState},
@@ -182,8 +201,17 @@ class OrderManager(Component):
             "dropped": book.dropped,
             "refused": counts["refused"],
             "duplicate_fills": counts["duplicate_fills"],
-            **{code: counts[code] for code in (*RejectCode, *NoticeCode) if code in counts},
+            **{code: counts[code] for code in (*RejectCode, *NoticeCode) if counts[code]},
         }
+
+    def _broker_of(self, order: Order) -> str | None:
+        """The broker for a plain order; None when it has none, or is not what its instrument trades in."""
+        if self._validator.check_instrument(order) is not None:
+            return None
+        broker = self._router.broker_of(order.symbol)
+        if broker is not None and self._validator.steps(order.symbol) is ANY_STEPS:
+            self._brokers[order.symbol] = broker
+        return broker
 
     def _find_broker(self, record: OrderRecord) -> Rejection | None:
         symbol = record.order.symbol

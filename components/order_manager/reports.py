@@ -12,7 +12,7 @@ from components.order_manager.book import OrderRecord
 from components.order_manager.codes import NoticeCode
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent
-from schemas.enums import ReportType
+from schemas.enums import OrderState, ReportType
 from schemas.orders import BrokerReport, Fill, Order
 
 _CHANGES: Final = {
@@ -23,10 +23,26 @@ _CHANGES: Final = {
 }
 
 
+_ROUTED: Final = OrderState.ROUTED
+
+
+def fills_all(record: OrderRecord, fill: Fill) -> bool:
+    """Whether this is the usual fill: the first of an order that works, all of it, and right; seen at one glance."""
+    order = record.order
+    return (
+        fill.quantity == order.quantity
+        and record.state is _ROUTED
+        and not record.filled_quantity
+        and fill.symbol == order.symbol
+        and fill.direction is order.direction
+        and math.isfinite(fill.price)
+    )
+
+
 def book_fill(journal: Journal, record: OrderRecord, fill: Fill) -> bool:
     """Add a fill to its order and publish that; False when it is a repetition, or cannot be a fill of this order."""
     if fill.fill_id in record.fill_ids:
-        journal.counts["duplicate_fills"] += 1
+        journal.count("duplicate_fills")
         return False
     order, quantity = record.order, fill.quantity
     if (
@@ -70,7 +86,7 @@ def apply_report(journal: Journal, record: OrderRecord, report: BrokerReport) ->
         _replace_terms(journal, record, report)
     elif kind in (ReportType.CANCEL_REJECTED, ReportType.REPLACE_REJECTED):
         if kind == ReportType.REPLACE_REJECTED and record.asked:
-            record.asked.pop(0)
+            record.asked = record.asked[1:]
         journal.refuse(record, report.code or kind, report.reason)
     else:
         # Of a final order it is refused, whatever was filled: only a fill may complete an order that is over.
@@ -103,7 +119,11 @@ def _replace_terms(journal: Journal, record: OrderRecord, report: BrokerReport) 
 def _new_terms(record: OrderRecord, report: BrokerReport) -> Order | None:
     """The amendment that was sent first; for an OCO sibling of an order that filled, what the broker left of it."""
     by_itself = report.code == NoticeCode.OCO or not record.asked
-    terms = record.order if by_itself else record.asked.pop(0)
+    if by_itself:
+        terms = record.order
+    else:
+        terms, *later = record.asked
+        record.asked = tuple(later)
     if report.quantity is None:
         return None if by_itself else terms
     return msgspec.structs.replace(terms, quantity=report.quantity) if 0 < report.quantity < math.inf else None
@@ -114,7 +134,7 @@ def _cut_asked(record: OrderRecord, cut: float) -> None:
 
     Those of a bracket's child know of it: they were sized to what its sibling left, see `Children.lower`.
     """
-    record.asked = [msgspec.structs.replace(terms, quantity=terms.quantity - cut) for terms in record.asked]
+    record.asked = tuple(msgspec.structs.replace(terms, quantity=terms.quantity - cut) for terms in record.asked)
 
 
 def _working_event(record: OrderRecord) -> OrderEvent:

@@ -44,5 +44,5 @@ class Router:
 
     def replace(self, record: OrderRecord, terms: Order) -> None:
         """Ask the order's broker for new terms; they are in force when the broker confirms them."""
-        record.asked.append(terms)
+        record.asked += (terms,)
         self._emit(SubmitReplace(terms, record.broker, self._clock.now_ns))

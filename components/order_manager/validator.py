@@ -17,6 +17,11 @@ _DIRECTIONS: Final = frozenset(Direction)
 _TIMES_IN_FORCE: Final = frozenset(TimeInForce)
 _GROUP_TYPES: Final = frozenset(GroupType)
 _RESTING_TYPES: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED})
+_MARKET: Final = OrderType.MARKET
+_LIMIT: Final = OrderType.LIMIT
+_GTC: Final = TimeInForce.GTC
+_NO_GROUP: Final = GroupType.NONE
+_INFINITY: Final = math.inf
 _AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 _PRICES: Final[dict[OrderType, tuple[bool, bool]]] = {
@@ -146,22 +151,28 @@ def looks_plain(order: Order) -> bool:
 
     A market order, or a limit order, that is good till cancelled and asks for nothing else.
     """
-    quantity, kind, limit = order.quantity, order.order_type, order.limit_price
-    return (
+    quantity, limit = order.quantity, order.limit_price
+    if (
         type(quantity) is float
-        and 0.0 < quantity < math.inf
-        and (
-            (kind is OrderType.MARKET and limit is None)
-            or (kind is OrderType.LIMIT and type(limit) is float and 0.0 < limit < math.inf)
-        )
-        and order.time_in_force is TimeInForce.GTC
-        and order.group_type is GroupType.NONE
+        and 0.0 < quantity < _INFINITY
         and type(order.direction) is Direction
-        and order.stop_price is order.expire_ts is order.trail_amount is order.trail_pct is None
-        and not (order.post_only or order.parent_id)
-        and type(order.order_id) is type(order.symbol) is str
-        and bool(order.order_id and order.symbol)
-    )
+        and order.time_in_force is _GTC
+        and order.group_type is _NO_GROUP
+        and order.stop_price is None
+        and order.expire_ts is None
+        and order.trail_amount is None
+        and order.trail_pct is None
+        and not order.post_only
+        and not order.parent_id
+        and type(order.order_id) is str
+        and type(order.symbol) is str
+        and order.order_id
+        and order.symbol
+    ):
+        if limit is None:
+            return order.order_type is _MARKET
+        return order.order_type is _LIMIT and type(limit) is float and 0.0 < limit < _INFINITY
+    return False
 
 
 def _check_terms(order: Order, now_ns: int) -> Rejection | None:
