@@ -60,12 +60,12 @@ class Ledger:
         trip = position.apply(fill, fees, slippage, trade_id)
         if trip is not None:
             self.realised_pnl += trip.realised_pnl
-        if position.quantity != position.bought - position.sold and not position.is_sum_of_fills():
+        held = position.quantity
+        if held != position.bought - position.sold and not position.is_sum_of_fills():
             raise LedgerError(
-                f"position {position.symbol}: {position.quantity} is held, but {position.bought} was bought and "
-                f"{position.sold} sold"
+                f"position {position.symbol}: {held} is held, but {position.bought} was bought and {position.sold} sold"
             )
-        if position.quantity:
+        if held:
             self.open[fill.symbol] = position
         else:
             self.open.pop(fill.symbol, None)
@@ -119,13 +119,13 @@ class Account:
 
         Gives that ledger, the position, and the round trip if there is one. Raises LedgerError as `Ledger.apply` does.
         """
-        terms = self._terms.get(fill.symbol)
-        if terms is None:
-            terms = self._terms[fill.symbol] = self._terms_for(self._instrument(fill.symbol))
-        ledger, position, rate = terms
-        if not self._booked.is_new(fill.fill_id):
-            return ledger, position, None
-        return ledger, position, ledger.apply(fill, position, rate, trade_id)
+        try:
+            ledger, position, rate = self._terms[fill.symbol]
+        except KeyError:
+            ledger, position, rate = self._terms[fill.symbol] = self._terms_for(self._instrument(fill.symbol))
+        if self._booked.is_new(fill.fill_id):
+            return ledger, position, ledger.apply(fill, position, rate, trade_id)
+        return ledger, position, None
 
     def ledgers(self) -> list[Ledger]:
         """The account's own ledger first, then those of other currencies by name."""

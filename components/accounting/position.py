@@ -41,22 +41,28 @@ class Position:
 
         What exceeds the holding opens a position the other way; the fill's costs are split by quantity.
         """
-        quantity, held, sign = fill.quantity, self.quantity, fill.direction.sign
-        if sign > 0:
+        quantity, held = fill.quantity, self.quantity
+        if fill.direction is Direction.BUY:
             self.bought += quantity
+            signed = quantity
         else:
             self.sold += quantity
-        if held * sign >= 0:
-            self._open(fill, quantity, sign, fees, slippage)
+            signed = -quantity
+        if not held:
+            self._enter(fill, signed, fees, slippage)
             return None
-        if held + quantity * sign == 0.0:
-            return self._close(fill, -held, fees, slippage, trade_id)
-        closed = min(abs(held), quantity)
-        share = closed / quantity
-        trip = self._close(fill, closed * sign, fees * share, slippage * share, trade_id)
-        rest = quantity - closed
-        if rest > _DUST * quantity:
-            self._open(fill, rest, sign, fees - fees * share, slippage - slippage * share)
+        if held + signed == 0.0:
+            return self._leave(fill, fees, slippage, trade_id)
+        if (held > 0) == (signed > 0):
+            self._add(fill, signed, fees, slippage)
+            return None
+        if quantity < abs(held):
+            return self._reduce(fill, signed, fees, slippage, trade_id)
+        share = abs(held) / quantity
+        trip = self._leave(fill, fees * share, slippage * share, trade_id)
+        rest = held + signed
+        if abs(rest) > _DUST * quantity:
+            self._enter(fill, rest, fees - fees * share, slippage - slippage * share)
         return trip
 
     def unrealised_pnl(self, mark: float) -> float:
@@ -68,45 +74,58 @@ class Position:
         bought, sold = self.bought, self.sold
         return abs(self.quantity - (bought - sold)) <= _TOLERANCE * (bought + sold)
 
-    def _open(self, fill: Fill, quantity: float, sign: int, fees: float, slippage: float) -> None:
-        cost, all_held = fill.price * quantity, quantity
-        if self.quantity:
-            held = abs(self.quantity)
-            cost, all_held = self.average_price * held + cost, held + quantity
-        else:
-            self.entry_ts = fill.ts
-            self.entry_fill_id = fill.fill_id
-        self.average_price = cost / all_held
-        self.quantity += quantity * sign
+    def _enter(self, fill: Fill, signed: float, fees: float, slippage: float) -> None:
+        quantity = abs(signed)
+        self.entry_ts = fill.ts
+        self.entry_fill_id = fill.fill_id
+        self.average_price = fill.price * quantity / quantity
+        self.quantity += signed
         self.fees += fees
         self.slippage += slippage
 
-    def _close(self, fill: Fill, signed: float, fees: float, slippage: float, trade_id: str) -> ClosedTrade:
-        """Close `signed` of the holding, of which `fees` and `slippage` are what the fill cost."""
-        closed, before, price, entry_price = abs(signed), abs(self.quantity), fill.price, self.average_price
-        share = closed / before
-        entry_fees, entry_slippage = self.fees * share, self.slippage * share
-        both = entry_fees + fees
-        earned = (price - entry_price) * -signed * self.point_value - both
-        self.realised_pnl += earned
+    def _add(self, fill: Fill, signed: float, fees: float, slippage: float) -> None:
+        held, quantity = abs(self.quantity), abs(signed)
+        self.average_price = (self.average_price * held + fill.price * quantity) / (held + quantity)
         self.quantity += signed
+        self.fees += fees
+        self.slippage += slippage
+
+    def _leave(self, fill: Fill, fees: float, slippage: float, trade_id: str) -> ClosedTrade:
+        """Close all of it, which took `fees` and `slippage` of what the fill cost."""
+        held, costs = self.quantity, self.fees + fees
+        trip = self._trip(trade_id, held, fill, costs, self.slippage + slippage)
+        self.quantity = self.average_price = self.fees = self.slippage = 0.0
+        return trip
+
+    def _reduce(self, fill: Fill, signed: float, fees: float, slippage: float, trade_id: str) -> ClosedTrade:
+        """Close a part of it, which takes its share of the entry's costs along."""
+        before = abs(self.quantity)
+        share = abs(signed) / before
+        entry_fees, entry_slippage = self.fees * share, self.slippage * share
+        trip = self._trip(trade_id, -signed, fill, entry_fees + fees, entry_slippage + slippage)
+        self.quantity += signed
+        self.fees -= entry_fees
+        self.slippage -= entry_slippage
         if abs(self.quantity) <= _DUST * before:
             self.quantity = self.average_price = self.fees = self.slippage = 0.0
-        else:
-            self.fees -= entry_fees
-            self.slippage -= entry_slippage
+        return trip
+
+    def _trip(self, trade_id: str, closed: float, fill: Fill, fees: float, slippage: float) -> ClosedTrade:
+        price, entry_price = fill.price, self.average_price
+        earned = (price - entry_price) * closed * self.point_value - fees
+        self.realised_pnl += earned
         return ClosedTrade(
             trade_id,
             self.symbol,
-            Direction.BUY if signed < 0 else Direction.SELL,
-            closed,
+            Direction.BUY if closed > 0 else Direction.SELL,
+            abs(closed),
             self.entry_ts,
             entry_price,
             fill.ts,
             price,
             earned,
-            both,
-            entry_slippage + slippage,
+            fees,
+            slippage,
             self.entry_fill_id,
             fill.fill_id,
             self.currency,

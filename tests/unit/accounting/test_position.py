@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from components.accounting.position import Position
@@ -114,3 +118,27 @@ def test_a_dust_of_a_fill_does_not_flip_the_position():
     booked(position, BUY, 0.3, 100.0)
     booked(position, SELL, 0.1 + 0.2, 100.0)
     assert position.quantity == 0.0
+
+
+amounts = st.floats(0.01, 1e4)
+money = st.floats(-1.0, 20.0)
+
+
+@given(st.sampled_from([BUY, SELL]), st.lists(amounts, min_size=1, max_size=4), amounts, money, money)
+def test_to_leave_a_position_is_to_reduce_it_by_all_of_it(direction, quantities, price, fees, slippage):
+    position = Position("AAPL", point_value=2.5)
+    for n, quantity in enumerate(quantities):
+        booked(position, direction, quantity, price + n, (fees, slippage))
+    reduced, out = copy(position), a_fill("out", price=price * 1.01)
+    expected = reduced._reduce(out, -position.quantity, slippage, fees, "T-1")
+    assert position._leave(out, slippage, fees, "T-1") == expected
+    assert position == reduced
+
+
+@given(st.sampled_from([1, -1]), amounts, amounts, money, money)
+def test_to_enter_a_position_is_to_add_to_none(sign, quantity, price, fees, slippage):
+    entered, fill = Position("AAPL"), a_fill("in", price=price)
+    added = Position("AAPL", entry_ts=fill.ts, entry_fill_id="in")
+    entered._enter(fill, quantity * sign, fees, slippage)
+    added._add(fill, quantity * sign, fees, slippage)
+    assert entered == added
