@@ -1,8 +1,8 @@
-"""The equity curve, 32 bytes a point until it is published."""
+"""The equity curve until it is published, with almost no work while nothing is held."""
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,53 +15,68 @@ BLOCK = 4096
 
 
 class Curve:
-    """Columns of cash, gross and net exposure, one entry a time (ns UTC), of what is not published yet."""
+    """The points of the curve that are not published yet.
 
-    def __init__(self) -> None:
-        self.times = array("q")
-        self.cash = array("d")
-        self.exposure = array("d")
-        self.net_exposure = array("d")
+    Between two fills neither cash nor what is held changes: such a run of points is kept as its end, its cash and
+    whether something is held. A point has a time (ns UTC), and a net market value if something is held; of points whose
+    gross market value is another the gross one as well. These are lists, for a list takes a value in a tenth of the
+    time in which an array does; checkpoints keep them short.
+    """
 
-    def add(self, ts: int, cash: float, gross: float, net: float) -> None:
-        """One point."""
+    def __init__(self, block: int = BLOCK) -> None:
+        self.times: list[int] = []
+        self.values: list[float] = []
+        """Net market values, of the points at which something is held."""
+        self._hedged: list[tuple[int, float]] = []
+        """Number of a point and its gross market value."""
+        self._runs: list[tuple[int, float, bool]] = []
+        self._settled = 0
+        self._block = block
+
+    def add(self, ts: int, gross: float, net: float) -> None:
+        """One point at which something is held."""
+        if gross != net and gross != -net:
+            self._hedged.append((len(self.times), gross))
         self.times.append(ts)
-        self.cash.append(cash)
-        self.exposure.append(gross)
-        self.net_exposure.append(net)
+        self.values.append(net)
 
-    def add_many(self, times: Sequence[int], cash: float, values: Sequence[float]) -> None:
-        """Points of an account that holds one position, with its signed market values."""
-        self.times.extend(times)
-        self.cash.extend(array("d", [cash]) * len(values))
-        self.exposure.extend(map(abs, values))
-        self.net_exposure.extend(values)
-
-    def add_flat(self, times: Sequence[int], cash: float) -> None:
-        """Points of an account that holds nothing but cash."""
-        self.times.extend(times)
-        self.cash.extend(array("d", [cash]) * len(times))
-        zeros = bytes(self.exposure.itemsize * len(times))
-        self.exposure.frombytes(zeros)
-        self.net_exposure.frombytes(zeros)
-
-    def take_blocks(self, least: int = BLOCK) -> list[EquityCurve]:
-        """Take the points in blocks of 4,096 as long as there are at least `least`."""
+    def settle(self, cash: float, held: bool) -> None:
+        """End the run of the points that came since the last call, at all of which this was so."""
         points = len(self.times)
-        taken = points if least <= points % BLOCK else points - points % BLOCK
+        if points > self._settled:
+            self._runs.append((points, cash, held))
+            self._settled = points
+
+    def take_blocks(self, rest: bool = False) -> list[EquityCurve]:
+        """Take the points in full blocks, and what is left as another with `rest`; all of them are settled."""
+        points, block = len(self.times), self._block
+        taken = points if rest else points - points % block
         if not taken:
             return []
-        given = [np.array(column) for column in (self.times, self.cash, self.exposure, self.net_exposure)]
-        for column in (self.times, self.cash, self.exposure, self.net_exposure):
-            del column[:taken]
-        times, cash, gross, net = (column[:taken] for column in given)
-        net += 0.0  # -0.0 becomes 0.0
-        columns = (times, cash + net, cash, gross, net)
-        return [
-            EquityCurve(*(_packed(column[start : start + BLOCK]) for column in columns))
-            for start in range(0, taken, BLOCK)
-        ]
+        ends, amounts, flags = (np.array(column) for column in zip(*self._runs, strict=True))
+        lengths = np.diff(ends, prepend=0)
+        cash, held = np.repeat(amounts, lengths), np.repeat(flags, lengths)
+        net = np.zeros(points)
+        net[held] = self.values
+        net += 0.0  # which makes -0.0 0.0
+        gross = np.abs(net)
+        for point, value in self._hedged:
+            gross[point] = value
+        parts = [slice(start, min(start + block, taken)) for start in range(0, taken, block)]
+        blocks = [_curve_of(self.times[part], cash[part], gross[part], net[part]) for part in parts]
+        self._forget(taken, int(np.count_nonzero(held[:taken])))
+        return blocks
+
+    def _forget(self, points: int, values: int) -> None:
+        """The first points, which are published, and their values."""
+        del self.times[:points], self.values[:values]
+        self._hedged = [(point - points, value) for point, value in self._hedged if point >= points]
+        self._runs = [(end - points, cash, held) for end, cash, held in self._runs if end > points]
+        self._settled -= points
 
 
-def _packed(values: NDArray[Any]) -> bytes:
-    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+def _curve_of(times: Sequence[int], cash: NDArray[Any], gross: NDArray[Any], net: NDArray[Any]) -> EquityCurve:
+    columns = (cash + net, cash, gross, net)
+    return EquityCurve(
+        struct.pack(f"<{len(times)}q", *times), *(column.astype("<f8", copy=False).tobytes() for column in columns)
+    )

@@ -104,6 +104,7 @@ class Portfolio(Component):
         if fill.ts > self._ts:
             self._move_on(fill.ts)
         account, symbol = self.account, fill.symbol
+        self.curve.settle(account.main.cash, bool(self._held))
         if symbol not in self.marks:
             self.marks[symbol] = fill.price
         ledger, position, trip = account.apply(fill, self._next_trade)
@@ -127,6 +128,7 @@ class Portfolio(Component):
     @handles(Checkpoint)
     def on_checkpoint(self, _checkpoint: Checkpoint) -> None:
         """Publish the full blocks of the equity curve, so that it takes no more room however long the run."""
+        self.curve.settle(self.account.main.cash, bool(self._held))
         for block in self.curve.take_blocks():
             self.emit(block)
 
@@ -134,7 +136,8 @@ class Portfolio(Component):
     def on_report_requested(self, request: ReportRequested) -> None:
         """Publish the rest of the equity curve, then the totals."""
         self._take_point()
-        for block in self.curve.take_blocks(least=1):
+        self.curve.settle(self.account.main.cash, bool(self._held))
+        for block in self.curve.take_blocks(rest=True):
             self.emit(block)
         self.emit(self._report(request.ts))
 
@@ -152,13 +155,9 @@ class Portfolio(Component):
         """Take bars after the first at once, if that is the same as one by one: while flat, or holding only them."""
         if self._interval:
             return False
-        symbol, times, held = bars.only("symbol"), bars.column("ts"), self._held
-        # The last time is not over yet, so it is not in the curve.
-        over, cash = times[:-1], self.account.main.cash
+        symbol, times, held, curve = bars.only("symbol"), bars.column("ts"), self._held, self.curve
         if not held:
-            if 0 in bars.gaps:
-                over = [ts for ts in dict.fromkeys(over) if ts != times[-1]]
-            self.curve.add_flat(over, cash)
+            curve.times.extend(dict.fromkeys(times) if 0 in bars.gaps else times)
             last = bars[-1:] if symbol is not None else bars
             self.marks.update({bar.symbol: bar.close for bar in last})
         elif len(held) > 1 or symbol not in held or 0 in bars.gaps:
@@ -166,9 +165,11 @@ class Portfolio(Component):
         else:
             position, prices = held[symbol], bars.column("close")
             quantity, point_value = position.quantity, position.point_value
-            self.curve.add_many(over, cash, [quantity * price * point_value for price in prices[:-1]])
+            curve.times.extend(times)
+            curve.values.extend([quantity * price * point_value for price in prices[:-1]])
             self.marks[symbol] = prices[-1]
-        self._ts = times[-1]
+        # The last time is not over yet, so it is not in the curve.
+        self._ts = curve.times.pop()
         return True
 
     def _move_on(self, ts: int) -> None:
@@ -177,12 +178,11 @@ class Portfolio(Component):
         self._ts = ts
 
     def _take_point(self) -> None:
-        ledger = self.account.main
         if self._held:
-            gross, net = ledger.exposure(self.marks)
-            self.curve.add(self._ts, ledger.cash, gross, net)
+            gross, net = self.account.main.exposure(self.marks)
+            self.curve.add(self._ts, gross, net)
         elif self._ts != _BEFORE_ALL_TIME:
-            self.curve.add(self._ts, ledger.cash, 0.0, 0.0)
+            self.curve.times.append(self._ts)
 
     def _report(self, ts: int) -> AccountReport:
         ledger = self.account.main
