@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,10 @@ class Curve:
         """Net market values, of the points at which something is held."""
         self._hedged: list[tuple[int, float]] = []
         """Number of a point and its gross market value."""
-        self._runs: list[tuple[int, float, bool]] = []
+        self._ends: list[int] = []
+        self._cash: list[float] = []
+        self._held = bytearray()
+        """Of each run, 1 or 0."""
         self._settled = 0
         self._block = block
 
@@ -44,7 +48,9 @@ class Curve:
         """End the run of the points that came since the last call, at all of which this was so."""
         points = len(self.times)
         if points > self._settled:
-            self._runs.append((points, cash, held))
+            self._ends.append(points)
+            self._cash.append(cash)
+            self._held.append(held)
             self._settled = points
 
     def take_blocks(self, rest: bool = False) -> list[EquityCurve]:
@@ -53,11 +59,11 @@ class Curve:
         taken = points if rest else points - points % block
         if not taken:
             return []
-        ends, amounts, flags = (np.array(column) for column in zip(*self._runs, strict=True))
-        lengths = np.diff(ends, prepend=0)
-        cash, held = np.repeat(amounts, lengths), np.repeat(flags, lengths)
+        lengths = np.diff(_array("q", self._ends), prepend=0)
+        cash = np.repeat(_array("d", self._cash), lengths)
+        held = np.repeat(np.frombuffer(bytes(self._held), bool), lengths)
         net = np.zeros(points)
-        net[held] = self.values
+        net[held] = _array("d", self.values)
         net += 0.0  # which makes -0.0 0.0
         gross = np.abs(net)
         for point, value in self._hedged:
@@ -71,8 +77,15 @@ class Curve:
         """The first points, which are published, and their values."""
         del self.times[:points], self.values[:values]
         self._hedged = [(point - points, value) for point, value in self._hedged if point >= points]
-        self._runs = [(end - points, cash, held) for end, cash, held in self._runs if end > points]
+        runs = bisect_right(self._ends, points)
+        self._ends = [end - points for end in self._ends[runs:]]
+        del self._cash[:runs], self._held[:runs]
         self._settled -= points
+
+
+def _array(code: str, values: Sequence[float]) -> NDArray[Any]:
+    """Numbers of a list as an array; twice as fast as numpy's own way."""
+    return np.frombuffer(struct.pack(f"{len(values)}{code}", *values), code)
 
 
 def _curve_of(times: Sequence[int], cash: NDArray[Any], gross: NDArray[Any], net: NDArray[Any]) -> EquityCurve:

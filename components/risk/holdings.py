@@ -9,7 +9,7 @@ import msgspec
 
 from bus.runtime.settings import Instrument, RunSettings
 from components.accounting.recent import RecentIds
-from schemas import Fill, Order, OrderState, OrderStatus, OrderType
+from schemas import Fill, Order, OrderState, OrderType
 
 QUANTITY_DECIMALS: Final = 9
 """Quantities are sums of floats; beyond this many decimals there is only rounding error."""
@@ -64,11 +64,12 @@ class Holdings:
             value += quantity * self.marks[symbol] * self.instrument(symbol).multiplier
         return value
 
-    def add(self, order: Order) -> None:
-        """An order that was just made."""
+    def add(self, order: Order) -> Order:
+        """The same order, which was just made and works from now on."""
         self.working[order.symbol][order.order_id] = Working(
             order, order.quantity, order.parent_id != "", order.order_type not in _SURE_TO_FILL
         )
+        return order
 
     def fill(self, fill: Fill) -> None:
         """Take a fill into position and equity. One of the last that is told again changes nothing."""
@@ -87,10 +88,6 @@ class Holdings:
                 working.leaves -= quantity
             else:
                 working.leaves = 0.0
-
-    def forget(self, status: OrderStatus) -> None:
-        """An order has become final."""
-        self.working[status.symbol].pop(status.order_id, None)
 
     def _pay(self, fill: Fill, signed: float) -> None:
         self.cash -= signed * fill.price * self.instrument(fill.symbol).multiplier + fill.commission

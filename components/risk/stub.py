@@ -78,15 +78,15 @@ class RiskStub(Component):
     def on_order_status(self, status: OrderStatus) -> None:
         """Keep the orders that are working."""
         if status.state in FINAL_STATES:
-            self._holdings.forget(status)
+            self._holdings.working[status.symbol].pop(status.order_id, None)
 
     @handles(Signal)
     def on_signal(self, signal: Signal) -> None:
         """Order what is missing to the position that the signal wants."""
         if self._closing:
             return
-        holdings, symbol, direction, protected = self._holdings, signal.symbol, signal.direction, False
-        expected, working = holdings.positions.get(symbol, 0.0), holdings.working[symbol]
+        holdings, symbol, direction = self._holdings, signal.symbol, signal.direction
+        expected, working, protected = holdings.positions.get(symbol, 0.0), holdings.working[symbol], False
         for order in working.values():
             if order.protects:
                 protected = True
@@ -113,24 +113,21 @@ class RiskStub(Component):
         self.emit(CancelOrder("", now, reason=CLOSE_AT_END))
         for symbol, quantity in sorted(self._holdings.positions.items()):
             made = closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END)
-            self._holdings.add(made)
-            self.emit(made)
+            self.emit(self._holdings.add(made))
 
     def _order(self, signal: Signal, closing: float, opening: float) -> None:
         """One order for both, unless the signal asks for a bracket around what opens."""
+        add, now = self._holdings.add, self.clock.now_ns
         wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
         if wants_bracket and clean(opening) > 0:
-            orders = bracket_for(signal, clean(closing), clean(opening), self._next_id, self.clock.now_ns)
-        else:
-            quantity = closing + opening
-            if quantity % 1.0:
-                quantity = clean(quantity)
-            if quantity <= 0:
-                return
-            orders = (order_on_terms(signal, quantity, self._next_id(), self.clock.now_ns),)
-        for made in orders:
-            self._holdings.add(made)
-            self.emit(made)
+            for made in bracket_for(signal, clean(closing), clean(opening), self._next_id, now):
+                self.emit(add(made))
+            return
+        quantity = closing + opening
+        if quantity % 1.0:
+            quantity = clean(quantity)
+        if quantity > 0:
+            self.emit(add(order_on_terms(signal, quantity, self._next_id(), now)))
 
     def _cancel(self, working: Working) -> None:
         if not working.cancelling:
