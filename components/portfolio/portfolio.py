@@ -178,11 +178,15 @@ class Portfolio(Component):
         self._ts = ts
 
     def _take_point(self) -> None:
-        if self._held:
-            gross, net = self.account.main.exposure(self.marks)
-            self.curve.add(self._ts, gross, net)
+        held, curve = self._held, self.curve
+        if len(held) == 1:
+            (position,) = held.values()
+            curve.times.append(self._ts)
+            curve.values.append(position.quantity * self.marks[position.symbol] * position.point_value)
+        elif held:
+            curve.add(self._ts, *self.account.main.exposure(self.marks))
         elif self._ts != _BEFORE_ALL_TIME:
-            self.curve.times.append(self._ts)
+            curve.times.append(self._ts)
 
     def _report(self, ts: int) -> AccountReport:
         ledger = self.account.main
