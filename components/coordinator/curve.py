@@ -36,7 +36,14 @@ class Moments:
             return
         mean = exact_sum(values) / count
         deviations = values - mean
-        squares = exact_sum(deviations * deviations)
+        self._put(count, mean, exact_sum(deviations * deviations))
+
+    def add_zeros(self, count: int) -> None:
+        """Take in so many values of 0.0."""
+        if count:
+            self._put(count, 0.0, 0.0)
+
+    def _put(self, count: int, mean: float, squares: float) -> None:
         total, step = self.count + count, mean - self.mean
         if self.count:
             squares += self.squares + step * step * (self.count * count / total)
@@ -69,6 +76,10 @@ class Returns:
         """The next points."""
         points = equity if self._last is None else np.concatenate(([self._last], equity))
         self._last = float(points[-1])
+        if 0 < points.min() == points.max():
+            self.all.add_zeros(len(points) - 1)
+            self.losses.add_zeros(len(points) - 1)
+            return
         ruined = np.flatnonzero(points[:-1] <= 0)
         if len(ruined):
             points, self._last = points[: ruined[0] + 1], 0.0
@@ -100,23 +111,30 @@ class Drawdown:
 
     def add(self, ts: Ints, equity: Floats) -> None:
         """The next points."""
+        least, most = float(equity.min()), float(equity.max())
+        # No fall in here is deeper than that from the highest to the lowest point.
+        shallow = least > 0 and 1.0 - least / max(self._highest, most) <= self.depth
+        begin = 0 if shallow else self._deepen(ts, equity)
+        if self.depth and self.recovery is None and most >= self._height:
+            back = np.flatnonzero(equity[begin:] >= self._height)
+            self.recovery = int(ts[begin + back[0]]) if len(back) else None
+        if most >= self._highest:
+            self._highest = most
+            self._highest_ts = int(ts[np.flatnonzero(equity == most)[-1]])
+
+    def _deepen(self, ts: Ints, equity: Floats) -> int:
+        """Look for a deeper fall; where to look for its recovery."""
         peaks = np.maximum.accumulate(np.maximum(equity, self._highest))
         with np.errstate(divide="ignore", invalid="ignore"):
             falls = np.where(peaks > 0, 1.0 - equity / peaks, 0.0)
         lowest = int(falls.argmax())
-        begin = 0
-        if falls[lowest] > self.depth:
-            self.depth, self._height = float(falls[lowest]), float(peaks[lowest])
-            at_height = np.flatnonzero(equity[:lowest] == self._height)
-            self.peak = int(ts[at_height[-1]]) if len(at_height) else self._highest_ts
-            self.trough, self.recovery, begin = int(ts[lowest]), None, lowest + 1
-        if self.depth and self.recovery is None:
-            back = np.flatnonzero(equity[begin:] >= self._height)
-            self.recovery = int(ts[begin + back[0]]) if len(back) else None
-        self._highest = float(peaks[-1])
-        at_peak = np.flatnonzero(equity == self._highest)
-        if len(at_peak):
-            self._highest_ts = int(ts[at_peak[-1]])
+        if not falls[lowest] > self.depth:
+            return 0
+        self.depth, self._height = float(falls[lowest]), float(peaks[lowest])
+        at_height = np.flatnonzero(equity[:lowest] == self._height)
+        self.peak = int(ts[at_height[-1]]) if len(at_height) else self._highest_ts
+        self.trough, self.recovery = int(ts[lowest]), None
+        return lowest + 1
 
 
 @dataclass
@@ -183,5 +201,8 @@ class CurveAnalysis:
         self.calendar.add(ts)
         self.equity.add(equity)
         solvent = equity > 0
-        self.exposure.add(exposure[solvent] / equity[solvent])
+        if solvent.all():
+            self.exposure.add(exposure / equity)
+        else:
+            self.exposure.add(exposure[solvent] / equity[solvent])
         self.invested += int(np.count_nonzero(exposure > 0))

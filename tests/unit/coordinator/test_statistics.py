@@ -195,6 +195,21 @@ def test_a_curve_in_blocks_is_the_curve_in_one(data):
         }
 
 
+@given(st.lists(st.floats(-10.0, 200.0), min_size=1, max_size=40), st.integers(1, 9))
+def test_the_deepest_fall_is_the_same_in_blocks(equity, size):
+    assert a_drawdown(equity) == a_drawdown(equity, *range(size, len(equity), size))
+
+
+def test_where_nothing_changes_every_return_is_zero():
+    flat, moving = Returns(), Returns()
+    for returns in (flat, moving):
+        returns.add(np.array([100.0, 110.0]))
+    flat.add(np.full(50, 110.0))
+    moving.all.add(np.zeros(50))
+    moving.losses.add(np.zeros(50))
+    assert flat == moving
+
+
 @pytest.mark.parametrize(
     ("total", "years", "growth"),
     [(0.21, 2.0, 0.1), (0.5, 0.0, 0.0), (-1.0, 1.0, -1.0), (-3.0, 1.0, -1.0), (0.5, 1e-6, None)],
