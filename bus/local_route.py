@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from bus.runtime.block import Block
 from bus.runtime.component import Component, Handler
 from bus.runtime.service import guarded
@@ -12,32 +10,30 @@ from schemas.registry import TYPE_IDS
 
 _LEAST, _MOST = 32, 256
 
-NOBODY: Final = -1
-
 
 class Outlook:
     """How many of the next messages those are shown who can say which of them they will not answer.
 
-    More, the longer nothing was answered. Who answered the last message is handed the next one without being asked:
-    it may answer them all. Who will not say anything is handed one message and asked again, then two, and so on.
+    More, the longer nothing was answered. Who may have answered the last message is handed the next one without being
+    asked: it may answer them all. Who will not say anything is handed one message and asked again, then two, and so on.
     """
 
-    __slots__ = ("answerer", "look", "patience")
+    __slots__ = ("answer", "look", "patience")
 
     def __init__(self) -> None:
         self.look = _LEAST
         self.patience = 1
         """How many messages somebody is handed who would not say that it answers none of them."""
-        self.answerer = NOBODY
-        """Source id of the component that answered the last message, the first one if there were several."""
+        self.answer: type[Message] | None = None
+        """The type of the first answer to the last message, None where there was none."""
 
-    def answered(self, by: int) -> None:
-        """A message was answered, by the source with this id."""
-        self.look, self.answerer = _LEAST, by
+    def answered(self, answer: type[Message]) -> None:
+        """A message was answered, first by one of this type."""
+        self.look, self.answer = _LEAST, answer
 
     def unanswered(self) -> None:
         """All were handed out that somebody was asked about, and none was answered."""
-        self.look, self.answerer = min(2 * self.look, _MOST), NOBODY
+        self.look, self.answer = min(2 * self.look, _MOST), None
 
     def refused(self) -> int:
         """Somebody did not say that it answers none: so many messages are handed to it."""
@@ -47,26 +43,26 @@ class Outlook:
 
 
 class Route:
-    """The way of one message type: who takes it, in rank order, and how many there have been."""
+    """The way of one message type: who takes it, in rank order, and how many a log has of it."""
 
     __slots__ = ("_takers", "count", "handlers", "message_type", "type_id")
 
     def __init__(self, message_type: type[Message]) -> None:
         self.message_type = message_type
         self.type_id = TYPE_IDS[message_type]
-        self.handlers: tuple[Handler, ...] = ()
+        self.handlers: list[Handler] = []
         self.count = 0
-        self._takers: list[tuple[int, Handler, Component | None, Handler]] = []
-        """Source id, handler, and the component and its way to take blocks; None where it has none."""
+        self._takers: list[tuple[Handler, Component | None, Handler]] = []
+        """Handlers, and beside each the component and its way to take blocks; None where it has none."""
 
-    def add(self, handler: Handler, source: int = NOBODY) -> None:
-        """One more who takes the type: a component, which is a source, or somebody who only listens."""
-        self.handlers += (handler,)
+    def add(self, handler: Handler) -> None:
+        """One more who takes the type."""
+        self.handlers.append(handler)
         owner = getattr(handler, "__self__", None)
         if isinstance(owner, Component) and owner.on_block is not None:
-            self._takers.append((source, handler, owner, guarded(owner, owner.on_block)))
+            self._takers.append((handler, owner, guarded(owner, owner.on_block)))
         else:
-            self._takers.append((source, handler, None, handler))
+            self._takers.append((handler, None, handler))
 
     def parted(
         self, run: Block, start: int, outlook: Outlook
@@ -79,14 +75,14 @@ class Route:
         at_once: list[Handler] = []
         later: list[tuple[Handler, Handler]] = []
         most = None
-        for source, handler, owner, on_block in self._takers:
+        for handler, owner, on_block in self._takers:
             if owner is None:
                 at_once.append(handler)
             elif message_type in owner.quiet:
                 later.append((handler, on_block))
             elif owner.unanswered is None:
                 at_once.append(handler)
-            elif source == outlook.answerer:
+            elif outlook.answer in owner.emits:
                 at_once.append(handler)
                 most = 1
             else:

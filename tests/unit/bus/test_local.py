@@ -110,6 +110,30 @@ def test_a_run_that_is_not_captured_says_the_same():
     assert bus.counts == {20: 1, 48: 1}
 
 
+@pytest.mark.parametrize("log", [None, KeepingLog], ids=["uncaptured", "captured"])
+def test_what_a_component_did_not_declare_is_refused_whether_a_log_is_kept_or_not(log):
+    bus, said = a_bus(BrokerSays("broker", Halt("stop")), log=log and log())
+    with pytest.raises(ComponentError, match="'broker' failed: broker published Halt, but declares that it emits Sig"):
+        bus.feed(1, [a_bar(0)])
+    assert Halt("stop") not in said
+
+
+@pytest.mark.parametrize("log", [None, KeepingLog], ids=["uncaptured", "captured"])
+def test_after_a_failure_what_had_its_turn_is_counted_and_nothing_else(log):
+    class Stumbles(Says):
+        component_type = "risk_manager"
+
+        def on_answer(self, message: Message) -> None:
+            raise RuntimeError(message)
+
+    answers = [a_fill("f1"), a_fill("f2"), *signals("never")]
+    bus, _ = a_bus(BrokerSays("broker", *answers), Stumbles("risk"), log=log and log())
+    with pytest.raises(ComponentError, match="'risk' failed"):
+        bus.feed(1, [a_bar(0)])
+    bus.fail(Halt("it is over"))
+    assert bus.counts == {10: 1, 20: 1, 48: 1}
+
+
 class FullLog(DigestLog):
     """A log whose disk has room for so many records."""
 
