@@ -1,6 +1,7 @@
 """The working orders of one symbol, found by the price at which they could do something.
 
-Every order that waits for a price waits for it to fall to a level or to rise to one. Two indexes hold them by that
+Every order that waits for a price waits for it to fall to a level or to rise to one: stop orders that sell, and all
+others that buy, for a fall. Two indexes hold them by that
 level, so that a bar looks at no order that its range does not reach: far-away orders cost it nothing.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Final
 
 import msgspec
 
@@ -18,7 +20,7 @@ from components.broker.market import Budget, Market
 from components.broker.working import Working
 from schemas import Bar, Order, OrderType, Quote, Trade
 
-_BY_LIMIT = frozenset({OrderType.LIMIT})
+_LIMIT: Final = OrderType.LIMIT
 _BY_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 _BY_TOUCH = frozenset({OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED})
 
@@ -148,19 +150,23 @@ class Book:
             kept = self.at_close if order.kind is OrderType.MARKET_ON_CLOSE else self.restless
             kept[order.order.order_id] = order
             self.floor = math.inf
-        elif _waits_for_a_fall(order):
+        elif order.buys != (order.kind in _BY_STOP):
             order.level = -level
             self._falls.add(-level, order)
-            self.floor = max(self.floor, level)
+            if level > self.floor:
+                self.floor = level
         else:
             order.level = level
             self._rises.add(level, order)
-            self.ceiling = min(self.ceiling, level)
+            if level < self.ceiling:
+                self.ceiling = level
 
     def remove(self, order: Working) -> None:
         """Take an order out; one that is not filed anywhere is let be."""
-        if order.level is not None:
-            (self._falls if _waits_for_a_fall(order) else self._rises).remove(order.level, order)
+        level = order.level
+        if level is not None:
+            levels = self._falls if order.buys != (order.kind in _BY_STOP) else self._rises
+            levels.remove(level, order)
             order.level = None
         elif order.arrived:
             self.restless.pop(order.order.order_id, None)
@@ -203,12 +209,8 @@ class Book:
 
 def _level(order: Working) -> float | None:
     """The price that the order waits for; None if every record must look at it, as at a limit that does not rest."""
-    if order.kind in _BY_LIMIT:
+    if order.kind is _LIMIT:
         return order.order.limit_price if order.rested else None
     if order.kind in _BY_STOP or order.kind in _BY_TOUCH:
         return order.stop
     return None
-
-
-def _waits_for_a_fall(order: Working) -> bool:
-    return order.buys != (order.kind in _BY_STOP)

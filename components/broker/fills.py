@@ -127,7 +127,7 @@ class FillWriter:
             direction,
             quantity,
             price,
-            math.fsum([line.amount for line in fees]) if fees else 0.0,
+            _total(fees) if fees else 0.0,
             now,
             self._broker,
             rule,
@@ -170,7 +170,13 @@ def round_against(price: float, tick_size: float, sign: int) -> float:
     return float(whole * Decimal(repr(tick_size)))
 
 
+def _total(fees: tuple[FeeLine, ...]) -> float:
+    return fees[0].amount if len(fees) == 1 else math.fsum([line.amount for line in fees])
+
+
 def _tidy_difference(difference: float, price: float) -> float:
     """A difference of prices, without the dust of binary fractions, which is small beside the price."""
-    places = 10 - min(math.floor(math.log10(abs(price))), 0) if price else 10
+    places = 10
+    if price and -1.0 < price < 1.0:
+        places -= math.floor(math.log10(abs(price)))
     return round(difference, places) + 0.0

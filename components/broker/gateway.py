@@ -53,7 +53,7 @@ def request_cancel(venue: Venue, order_id: str, reason: str) -> None:
     if order is None:
         refuse(desk, order_id, ReportType.CANCEL_REJECTED)
         return
-    ts = _effective(venue, order, "cancel")
+    ts = None if _is_at_once(venue, order) else _effective(venue, order, "cancel")
     if ts is None:
         desk.end(order, ReportType.CANCELLED, "", reason)
     else:
@@ -66,11 +66,19 @@ def request_replace(venue: Venue, amended: Order) -> None:
     if order is None:
         refuse(venue.desk, amended.order_id, ReportType.REPLACE_REJECTED)
         return
-    ts = _effective(venue, order, "amend")
+    ts = None if _is_at_once(venue, order) else _effective(venue, order, "amend")
     if ts is None:
         amend(venue.desk, amended)
     else:
         venue.desk.schedule(ts, REPLACE, order, amended)
+
+
+def _is_at_once(venue: Venue, order: Working) -> bool:
+    """Whether a request takes effect at once as most do: nothing takes time, and the symbol's data of now were seen."""
+    if not venue.is_prompt:
+        return False
+    now = venue.clock.now_ns
+    return venue.data_ts != now or venue.desk.books[order.order.symbol].last_ts >= now
 
 
 def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:

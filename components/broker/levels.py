@@ -33,7 +33,8 @@ class Levels:
         if orders is None:
             orders = self._orders[level] = {}
             heapq.heappush(self._heap, level)
-            self.nearest = min(self.nearest, level)
+            if level < self.nearest:
+                self.nearest = level
         orders[order.number] = order
 
     def remove(self, level: float, order: Working) -> None:
@@ -42,7 +43,8 @@ class Levels:
         del orders[order.number]
         if not orders:
             del self._orders[level]
-            self._tidy()
+            if level == self.nearest or len(self._heap) > 2 * len(self._orders) + _SPARE:
+                self._tidy()
 
     def up_to(self, bound: float) -> list[Working]:
         """Orders at levels up to `bound`, by level, then in the order in which they came."""

@@ -22,6 +22,10 @@ from components.broker.session import SessionEnd
 from components.broker.working import AFTER_TRIGGER, AT_ONCE, Working
 from schemas import OrderType, ReportType, TimeInForce
 
+_LIMIT: Final = OrderType.LIMIT
+_TRAILING_STOP: Final = OrderType.TRAILING_STOP
+_DAY: Final = TimeInForce.DAY
+
 ACTION_RANK: Final = -1
 """What happens at a time comes before the matches at the same place."""
 
@@ -37,6 +41,7 @@ class Walk:
         self._market = market
         self._terms = terms
         self._session_end = session_end
+        self._untraded = market.untraded
         self._heap: list[_Entry] = []
         self._pushed = 0
 
@@ -51,7 +56,7 @@ class Walk:
     def run_limits(self, price: float) -> None:
         """Only the limit orders that rest in the book meet the market, a single price."""
         for order in self._book.reached(price, price):
-            if order.kind is OrderType.LIMIT and order.rested:
+            if order.kind is _LIMIT and order.rested:
                 self._ask(order, self._market.place(order.buys, 0.0), self._market.moment(0.0))
         self._handle_events()
 
@@ -98,12 +103,13 @@ class Walk:
             self._ask(order, here, self._market.moment(here.position))
 
     def _arrive(self, order: Working, here: Place) -> None:
-        order.arrived = True
-        self._book.place(order)
-        if order.order.time_in_force is TimeInForce.DAY:
+        if order.order.time_in_force is _DAY:
             order.expire_ts = self._session_end(self._market.ts)
             self._desk.schedule(order.expire_ts, EXPIRE, order)
         self._meet(order, here)
+        if order.alive:
+            order.arrived = True
+            self._book.place(order)
 
     def _meet(self, order: Working, here: Place) -> None:
         """An order has come to the market, where it may find nobody."""
@@ -114,14 +120,16 @@ class Walk:
 
     def _ask(self, order: Working, here: Place, moment: str) -> None:
         """Put the order's next event on the heap, if there is a price for it to meet."""
-        if self._market.is_void(order.buys):
+        market, kind = self._market, order.kind
+        side = market.buy if order.buys else market.sell
+        if side.absent or self._untraded:
             return
-        view = View(self._market, self._market.side(order.buys).path, here, moment, self._terms)
-        if order.kind is OrderType.TRAILING_STOP:
+        view = View(market, side.path, here, moment, self._terms)
+        if kind is _TRAILING_STOP:
             event, order.stop = trail(order, view)
         else:
             event = next_event(order, view)
-        if order.kind is OrderType.LIMIT and not order.rested:
+        if kind is _LIMIT and not order.rested:
             self._meet_first(order, event, here)
         if event is not None:
             self._push(event.position, event.rank, event.depth, order.number, order, event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +15,7 @@ from components.models.registry import ExecutionModel, ModelConfig, Registry
 from components.models.tiers import Tier, TradedVolume, ascending, average_rate, pick_rate, tier_at
 from schemas import Direction, FeeLine, Liquidity
 
+_MAKER: Final = Liquidity.MAKER
 Basis = Literal["quantity", "value"]
 
 
@@ -33,7 +34,10 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderTally(msgspec.Struct):
-    """What one order has filled and paid so far. `cost` is before, `commission` after minimum and maximum."""
+    """What one order has filled and paid so far. `cost` is before, `commission` after minimum and maximum.
+
+    `paid` are the extra lines, None for none.
+    """
 
     quantity: float = 0.0
     value: float = 0.0
@@ -41,13 +45,19 @@ class OrderTally(msgspec.Struct):
     maker_value: float = 0.0
     cost: float = 0.0
     commission: float = 0.0
-    paid: dict[str, float] = {}
+    paid: dict[str, float] | None = None
+
+    @classmethod
+    def of(cls, fill: Execution) -> OrderTally:
+        """The tally of an order after its first fill."""
+        quantity, value = fill.quantity, fill.value
+        return cls(quantity, value, quantity, value) if fill.liquidity is _MAKER else cls(quantity, value)
 
     def add(self, fill: Execution) -> None:
         """Count a fill."""
         self.quantity += fill.quantity
         self.value += fill.value
-        if fill.liquidity is Liquidity.MAKER:
+        if fill.liquidity is _MAKER:
             self.maker_quantity += fill.quantity
             self.maker_value += fill.value
 
@@ -124,15 +134,19 @@ class CommissionModel(ExecutionModel):
         """The fee lines of one fill, those of zero left out; negative is a rebate. `ts` is its time, ns UTC."""
         way = direction if type(direction) is Direction else Direction(direction)
         fill = Execution(quantity, abs(fill_price * quantity * multiplier), way, liquidity, ts)
-        order = self.tallies.get(order_id)
+        tallies = self.tallies
+        order = tallies.get(order_id)
         if order is None:
-            order = self.tallies[order_id] = OrderTally()
+            order, paid = _tally_of(fill), 0.0
+            tallies[order_id] = order
+        else:
+            paid = order.commission
+            order.add(fill)
         self._charge(order, fill)
         self.traded(fill)
-        owed = [("commission", order.commission)]
-        if self.extra_fees:
-            owed += [(extra.name, extra.total(order, way)) for extra in self.extra_fees]
-        return _lines(order.paid, owed)
+        amount = order.commission - paid
+        lines = (FeeLine("commission", amount),) if amount else ()
+        return lines + self._extra_lines(order, way) if self.extra_fees else lines
 
     def forget(self, order_id: str) -> None:
         """The order is final: its partial fills need not be remembered any more."""
@@ -140,15 +154,24 @@ class CommissionModel(ExecutionModel):
 
     def calculate_commission(self, price: float, quantity: float) -> float:
         """Commission of an order that takes liquidity and fills at once, extra lines left out. Changes nothing."""
-        order = OrderTally()
         amount = abs(quantity)
-        self._charge(order, Execution(amount, abs(price * amount), Direction.BUY, Liquidity.TAKER, self._now()))
+        fill = Execution(amount, abs(price * amount), Direction.BUY, Liquidity.TAKER, self._now())
+        order = OrderTally.of(fill)
+        self._charge(order, fill)
         return order.commission
 
     def _charge(self, order: OrderTally, fill: Execution) -> None:
-        order.add(fill)
-        order.cost = self.order_cost(order, fill)
-        order.commission = self._bounded(order.cost, order.value)
+        """Work out what an order owes, which counts the fill already."""
+        cost = self.order_cost(order, fill)
+        order.cost = cost
+        if self.minimum > 0 or self.maximum is not None or self.maximum_pct is not None:
+            cost = self._bounded(cost, order.value)
+        order.commission = cost
+
+    def _extra_lines(self, order: OrderTally, direction: Direction) -> tuple[FeeLine, ...]:
+        if order.paid is None:
+            order.paid = {}
+        return _lines(order.paid, [(extra.name, extra.total(order, direction)) for extra in self.extra_fees])
 
     def _bounded(self, cost: float, value: float) -> float:
         if self.minimum > 0:
@@ -161,6 +184,9 @@ class CommissionModel(ExecutionModel):
 
     def _now(self) -> int:
         return 0
+
+
+_tally_of: Final = OrderTally.of
 
 
 def _lines(paid: dict[str, float], owed: list[tuple[str, float]]) -> tuple[FeeLine, ...]:

@@ -6,13 +6,15 @@ import itertools
 import math
 from collections import deque
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 from pydantic import Field
 
 from components.models.registry import ExecutionModel, ModelConfig, Registry
 from schemas import Bar, Direction
+
+_BUY: Final = Direction.BUY
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -68,9 +70,13 @@ class SlippageModel(ExecutionModel):
         fraction = self.impact(Terms(price, quantity, bar, volatility, adv, symbol))
         if fraction == 0.0:
             return price
+        buys = direction == _BUY
         if price <= 0:  # what moves a positive price up moves a negative one down
-            return price * (1.0 - fraction if direction == Direction.BUY else 1.0 + fraction)
-        return max(price * (1.0 + fraction if direction == Direction.BUY else 1.0 - fraction), 0.0)
+            return price * (1.0 - fraction if buys else 1.0 + fraction)
+        worse = price * (1.0 + fraction if buys else 1.0 - fraction)
+        if worse < 0.0:
+            return 0.0
+        return worse
 
 
 class NoSlippageModel(SlippageModel):

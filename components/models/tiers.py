@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import math
 from collections import deque
+from typing import Final
 
 from pydantic import Field
 
@@ -15,11 +16,12 @@ from schemas import Liquidity
 _DAY_NS = 86_400_000_000_000
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DAYS_KEPT = 31
+_TAKER: Final = Liquidity.TAKER
 
 
 def pick_rate(rate: float, maker_rate: float | None, liquidity: Liquidity) -> float:
     """`maker_rate`, if there is one, for a fill that gave liquidity, else `rate`."""
-    return rate if maker_rate is None or liquidity is Liquidity.TAKER else maker_rate
+    return rate if maker_rate is None or liquidity is _TAKER else maker_rate
 
 
 class Tier(StrictModel):
