@@ -10,7 +10,7 @@ from bus.runtime.block import Block
 from components.broker.book import ARRIVE, EXPIRE, Action, Book
 from components.broker.market import is_quoted, tick_market
 from components.broker.matching import match_at_end
-from components.broker.openings import open_plainly
+from components.broker.openings import meet_plainly, plain_among
 from components.broker.requests import perform
 from components.broker.venue import Venue
 from schemas import Bar, Quote, Trade
@@ -31,17 +31,31 @@ def on_bar(venue: Venue, bar: Bar) -> None:
         if book.at_close:
             _close_session(venue, book, ts)
         book.observe(bar)
-        _meet(venue, book, bar, book.due(ts - 1, arrivals=True))
+        _reach(venue, book, bar)
     else:
         book.observe(bar)
         arriving = book.arriving
         if book.agenda and book.agenda[0].ts <= ts:
-            _meet_or_open(venue, book, bar)
+            _take_in(venue, book, bar)
         elif arriving:
-            if open_plainly(venue, book, bar, arriving, arriving[-1].arrival_ts):
+            if meet_plainly(venue, book, bar, arriving, arriving[-1].arrival_ts):
                 arriving.clear()
             else:
                 _meet(venue, book, bar, book.due(ts - 1, arrivals=True))
+
+
+def _reach(venue: Venue, book: Book, bar: Bar) -> None:
+    """A bar reaches some of the orders that were there before."""
+    is_due = book.agenda and book.agenda[0].ts <= bar.ts
+    plain = plain_among(book, bar) if venue.fills_plainly and not is_due else None
+    if plain is not None:
+        waiting, resting = plain
+        arriving = book.arriving
+        coming = sorted([*waiting, *arriving], key=_number_of) if waiting else arriving
+        if meet_plainly(venue, book, bar, coming, arriving[-1].arrival_ts if arriving else 0, resting):
+            arriving.clear()
+            return
+    _meet(venue, book, bar, book.due(bar.ts - 1, arrivals=True))
 
 
 def _meet(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
@@ -52,7 +66,7 @@ def _meet(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
     _act(venue, book, bar.ts)
 
 
-def _meet_or_open(venue: Venue, book: Book, bar: Bar) -> None:
+def _take_in(venue: Venue, book: Book, bar: Bar) -> None:
     """Something is due in a bar that reaches none of the orders that were there before."""
     actions = book.due(bar.ts - 1, arrivals=True)
     if not actions:
@@ -60,7 +74,7 @@ def _meet_or_open(venue: Venue, book: Book, bar: Bar) -> None:
         return
     is_plain = all(action.what == ARRIVE and action.order.plain for action in actions)
     orders = sorted((action.order for action in actions), key=_number_of) if is_plain else []
-    if orders and open_plainly(venue, book, bar, orders, actions[-1].ts):
+    if orders and meet_plainly(venue, book, bar, orders, actions[-1].ts):
         _act(venue, book, bar.ts)
     else:
         _meet(venue, book, bar, actions)

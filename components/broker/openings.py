@@ -1,12 +1,16 @@
-"""Bars in which all that happens is that plain orders come at the open: the usual bar, done without a walk."""
+"""Bars in which plain orders come at the open, or limit orders that rest are reached, and nothing else happens.
+
+They are the usual bars, and done without a walk.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from components.broker.book import Book
 from components.broker.market import bar_budget
-from components.broker.path import position_at
+from components.broker.path import bar_path, position_at
 from components.broker.pricing import whole_bar_price
 from components.broker.venue import Venue
 from components.broker.working import Working
@@ -15,41 +19,98 @@ from schemas import Bar, Liquidity, OrderType
 _MARKET: Final = OrderType.MARKET
 _LIMIT: Final = OrderType.LIMIT
 _TAKER: Final = Liquidity.TAKER
+_MAKER: Final = Liquidity.MAKER
 
 
-def open_plainly(venue: Venue, book: Book, bar: Bar, orders: list[Working], latest: int) -> bool:
-    """Do what a walk would, for a fraction of its cost, if plain orders come at the open of a bar that does nothing to
-    others, and all that it does to them is that it fills market orders. Else do nothing, and say so.
+def meet_plainly(
+    venue: Venue, book: Book, bar: Bar, coming: Sequence[Working], latest: int, resting: Sequence[Working] = ()
+) -> bool:
+    """Do what a walk would, for a fraction of its cost; or nothing, and say so, if more happens than is seen to here.
 
-    The orders are in the order of their numbers, the last of them comes at `latest` (ns UTC).
+    Plain orders are `coming`, by number, the last of them at `latest` (ns UTC); market orders that came before and wait
+    for volume may be among them. Of the orders that were there the bar reaches those that are `resting`: limit orders,
+    plain too.
     """
     ts, interval = bar.ts, book.interval
     if latest >= ts or (latest > ts - interval and position_at(latest, ts, interval)) or venue.before_walk is not None:
         return False
-    for order in orders:
-        if order.kind is not _MARKET and _is_in_reach(order, bar):
-            return False
-    how = venue.settings.terms.fill_price
-    budget = book.budget = bar_budget(bar.volume, venue.settings.max_volume_pct, book.instrument.lot_size)
+    new = [order for order in coming if order.kind is not _MARKET and order.alive and _is_in_reach(order, bar)]
+    if new and not (venue.fills_plainly and not any(order.order.post_only for order in new)):
+        return False
+    pct = venue.settings.max_volume_pct
+    book.budget = bar_budget(bar.volume, pct, book.instrument.lot_size)
+    is_traded = bar.volume > 0 or pct is None
+    _open(venue, book, bar, coming, is_traded)
+    if is_traded and (new or resting):
+        _fill_limits(venue, book, bar, [*resting, *new], new)
+    return True
+
+
+def plain_among(book: Book, bar: Bar) -> tuple[list[Working], list[Working]] | None:
+    """Market orders that wait for volume, and limit orders that rest, if a bar reaches no others than plain ones."""
+    reached = book.reached(bar.low, bar.high)
+    for order in reached:
+        if not (order.plain and (order.rested or order.kind is _MARKET)):
+            return None
+    waiting = [order for order in reached if order.kind is _MARKET] if book.restless else []
+    return waiting, [order for order in reached if order.rested] if waiting else reached
+
+
+def _open(venue: Venue, book: Book, bar: Bar, orders: Sequence[Working], is_traded: bool) -> None:
+    """Fill market orders, and let limit orders rest."""
+    how, budget = venue.settings.terms.fill_price, book.budget
+    assert budget is not None, "it is made before"
     for order in orders:
         if not order.alive:
             continue
         if order.kind is _LIMIT:
-            if bar.volume > 0 or budget.left is None:
+            if is_traded:
                 order.rested = True
         else:
             left, wanted = budget.left, order.leaves
             quantity = wanted if left is None or wanted <= left else left
             if quantity > 0:
                 price, rule = (bar.open, "market_open") if how == "next_open" else whole_bar_price(how, order, bar)
-                venue.desk.execute(book, order, quantity, price, rule, _TAKER, budget, ts, bar)
+                venue.desk.execute(book, order, quantity, price, rule, _TAKER, budget, bar.ts, bar)
         if order.alive:
             order.arrived = True
             book.place(order)
-    return True
+
+
+def _fill_limits(venue: Venue, book: Book, bar: Bar, orders: list[Working], new: list[Working]) -> None:
+    """Fill limit orders that the bar reaches; those that are `new` take liquidity if the open meets them."""
+    budget = book.budget
+    assert budget is not None, "it is made before"
+    for order in orders if len(orders) < 2 else _along_the_path(venue, bar, orders):
+        quantity = budget.offer(order.leaves)
+        if quantity > 0:
+            limit = _limit_of(order)
+            price, rule, liquidity = limit, "limit_price", _MAKER
+            if bar.open <= limit if order.buys else bar.open >= limit:
+                price, rule, liquidity = bar.open, "limit_open", _TAKER if order in new else _MAKER
+            venue.desk.execute(book, order, quantity, price, rule, liquidity, budget, bar.ts, bar)
+
+
+def _along_the_path(venue: Venue, bar: Bar, orders: list[Working]) -> list[Working]:
+    """Limit orders in the order in which the bar's path comes to them: see `pricing.Event`."""
+    path = bar_path(bar, venue.settings.path)
+    start = path.at(0.0)
+
+    def event(order: Working) -> tuple[float, float, int]:
+        limit = _limit_of(order)
+        position = path.reach(limit, start, -order.sign)
+        assert position is not None, "the bar reaches the order"
+        return position, order.sign * (start.price - limit) if position == 0.0 else 0.0, order.number
+
+    return sorted(orders, key=event)
 
 
 def _is_in_reach(order: Working, bar: Bar) -> bool:
-    limit = order.order.limit_price
-    assert limit is not None, "a plain order has its price"
+    limit = _limit_of(order)
     return limit >= bar.low if order.buys else limit <= bar.high
+
+
+def _limit_of(order: Working) -> float:
+    limit = order.order.limit_price
+    assert limit is not None, "a plain limit order has its price"
+    return limit

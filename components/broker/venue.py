@@ -50,6 +50,8 @@ class Venue:
         """Whether there has been an order on the open or on the close."""
         self.is_prompt = settings.delay_ns is None and settings.terms.fill_price != "latest"
         """Whether an order is at the market as soon as it is sent, and has the next record to meet."""
+        self.fills_plainly = settings.terms == Terms("next_open", strict=False)
+        """Whether limit orders fill at touch, and market orders before them, at the open."""
         self.clock = clock
 
     @property

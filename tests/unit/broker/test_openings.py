@@ -1,4 +1,4 @@
-"""Bars in which nothing happens but market orders at the open are done without a walk: the same as with one."""
+"""Bars in which nothing happens but what plain orders do are done without a walk: the same as with one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.broker import SimulatedBroker
+from components.broker.path import PathStyle
 from components.broker.pricing import FillPrice
 from schemas import Bar, Direction, GroupType, Message, OrderType, SubmitCancel, SubmitOrder, TimeInForce
 from tests.conformance.broker_traffic import traffic
@@ -66,14 +67,22 @@ def said(messages: list[Message], walks: bool, **parameters) -> list[Message]:
     return bench.said
 
 
-prices = st.sampled_from(("next_open", "next_open", *get_args(FillPrice)))
+settings_of_brokers = st.fixed_dictionaries(
+    {
+        "latency": latencies,
+        "fill_price": st.sampled_from(("next_open", "next_open", "next_open", *get_args(FillPrice))),
+        "limit_touch": st.sampled_from(("touch", "touch", "through")),
+        "intrabar": st.sampled_from(get_args(PathStyle)).map(lambda path: {"path": path}),
+        "max_volume_pct": st.sampled_from((0.1, 0.1, 0.01, None)),
+        "slippage": st.just({"model": "fixed", "price_impact": 0.01}),
+    }
+)
 
 
-@settings(max_examples=500, deadline=None)
-@given(steps=steps, latency=latencies, fill_price=prices)
-def test_market_orders_at_an_open_fill_as_in_a_walk(steps, latency, fill_price):
+@settings(max_examples=600, deadline=None)
+@given(steps=steps, parameters=settings_of_brokers)
+def test_plain_bars_are_as_in_a_walk(steps, parameters):
     messages = messages_of(steps)
-    parameters = {"latency": latency, "fill_price": fill_price}
     assert said(messages, False, **parameters) == said(messages, True, **parameters)
 
 
@@ -88,4 +97,25 @@ def test_a_lone_market_order_needs_no_walk(monkeypatch):
     walked = []
     monkeypatch.setattr("components.broker.venue.Venue.walk", lambda *_: walked.append(1))
     assert [fill.price for fill in said(messages, False)[-1:]] == [101.0]
+    assert not walked
+
+
+def a_limit(direction: Direction, price: float) -> dict:
+    return {"order_type": OrderType.LIMIT, "direction": direction, "limit_price": price}
+
+
+def test_limit_orders_that_rest_need_no_walk(monkeypatch):
+    steps = [a_limit(Direction.BUY, 97.5), a_limit(Direction.SELL, 101.5), (1, 5_000.0, 100), (1, 5_000.0, 97)]
+    walked = []
+    monkeypatch.setattr("components.broker.venue.Venue.walk", lambda *_: walked.append(1))
+    fills = said(messages_of([(1, 5_000.0, 100), *steps, (1, 5_000.0, 101)]), False)[-3:]
+    assert [fill.price for fill in fills if not isinstance(fill, Bar)] == [97.0, 101.5]
+    assert not walked
+
+
+def test_what_waits_for_volume_needs_no_walk(monkeypatch):
+    messages = messages_of([(1, 5_000.0, 100), {"quantity": 900.0}, (1, 5_000.0, 101), (1, 5_000.0, 102)])
+    walked = []
+    monkeypatch.setattr("components.broker.venue.Venue.walk", lambda *_: walked.append(1))
+    assert [m.quantity for m in said(messages, False) if not isinstance(m, Bar | SubmitOrder)] == [500.0, 400.0]
     assert not walked
