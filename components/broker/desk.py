@@ -78,7 +78,7 @@ class Desk:
             reason = f"an order {order_id!r} is {self.final[order_id]} already"
             self.report(order_id, ReportType.REJECTED, "DUPLICATE_ORDER_ID", reason)
             return None
-        working = self.orders[order_id] = _work(order, next(self.numbers))
+        working = self.orders[order_id] = _work(order, next(self.numbers), self._clock.now_ns)
         return working if working.plain else self._admitted(working)
 
     def _admitted(self, working: Working) -> Working | None:

@@ -27,21 +27,19 @@ def on_bar(venue: Venue, bar: Bar) -> None:
     book = desk.books.get(symbol) or desk.book(symbol)
     if book.ticks:
         _catch_up(venue, book, ts, ts)
-    elif bar.low <= book.floor or bar.high >= book.ceiling:
-        if book.at_close:
-            _close_session(venue, book, ts)
-        book.observe(bar)
+        return
+    if book.at_close:
+        _close_session(venue, book, ts)
+    book.observe(bar)
+    if bar.low <= book.floor or bar.high >= book.ceiling:
         _reach(venue, book, bar)
-    else:
-        book.observe(bar)
-        arriving = book.arriving
-        if book.agenda and book.agenda[0].ts <= ts:
-            _take_in(venue, book, bar)
-        elif arriving:
-            if meet_plainly(venue, book, bar, arriving, arriving[-1].arrival_ts):
-                arriving.clear()
-            else:
-                _meet(venue, book, bar, book.due(ts - 1, arrivals=True))
+    elif book.agenda and book.agenda[0].ts <= ts:
+        _take_in(venue, book, bar)
+    elif arriving := book.arriving:
+        if meet_plainly(venue, book, bar, arriving, arriving[-1].arrival_ts):
+            arriving.clear()
+        else:
+            _meet(venue, book, bar, book.due(ts - 1, arrivals=True))
 
 
 def _reach(venue: Venue, book: Book, bar: Bar) -> None:

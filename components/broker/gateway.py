@@ -25,7 +25,6 @@ def submit(venue: Venue, order: Order) -> None:
     if working is None:
         return
     if working.plain and venue.is_prompt:
-        working.arrival_ts = venue.clock.now_ns
         book = desk.books.get(order.symbol) or desk.book(order.symbol)
         book.arriving.append(working)
         return

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from components.broker.book import Book
-from components.broker.market import bar_budget
+from components.broker.market import Budget, bar_budget
 from components.broker.path import bar_path, position_at
 from components.broker.pricing import whole_bar_price
 from components.broker.venue import Venue
@@ -34,14 +34,16 @@ def meet_plainly(
     ts, interval = bar.ts, book.interval
     if latest >= ts or (latest > ts - interval and position_at(latest, ts, interval)) or venue.before_walk is not None:
         return False
-    new = [order for order in coming if order.kind is not _MARKET and order.alive and _is_in_reach(order, bar)]
-    if new and not (venue.fills_plainly and not any(order.order.post_only for order in new)):
-        return False
-    pct = venue.settings.max_volume_pct
-    book.budget = bar_budget(bar.volume, pct, book.instrument.lot_size)
-    is_traded = bar.volume > 0 or pct is None
-    _open(venue, book, bar, coming, is_traded)
-    if is_traded and (new or resting):
+    new: list[Working] = []
+    for order in coming:
+        if order.kind is not _MARKET and order.alive and _is_in_reach(order, bar):
+            if order.order.post_only or not venue.fills_plainly:
+                return False
+            new.append(order)
+    budget = book.budget = bar_budget(bar.volume, venue.settings.max_volume_pct, book.instrument.lot_size)
+    if coming:
+        _open(venue, book, bar, coming, budget)
+    if (new or resting) and (bar.volume > 0 or budget.left is None):
         _fill_limits(venue, book, bar, [*resting, *new], new)
     return True
 
@@ -56,18 +58,17 @@ def plain_among(book: Book, bar: Bar) -> tuple[list[Working], list[Working]] | N
     return waiting, [order for order in reached if order.rested] if waiting else reached
 
 
-def _open(venue: Venue, book: Book, bar: Bar, orders: Sequence[Working], is_traded: bool) -> None:
+def _open(venue: Venue, book: Book, bar: Bar, orders: Sequence[Working], budget: Budget) -> None:
     """Fill market orders, and let limit orders rest."""
-    how, budget = venue.settings.terms.fill_price, book.budget
-    assert budget is not None, "it is made before"
+    how = venue.settings.terms.fill_price
     for order in orders:
         if not order.alive:
             continue
+        left, wanted = budget.left, order.leaves
         if order.kind is _LIMIT:
-            if is_traded:
+            if bar.volume > 0 or left is None:
                 order.rested = True
         else:
-            left, wanted = budget.left, order.leaves
             quantity = wanted if left is None or wanted <= left else left
             if quantity > 0:
                 price, rule = (bar.open, "market_open") if how == "next_open" else whole_bar_price(how, order, bar)

@@ -62,7 +62,7 @@ class Working(msgspec.Struct, eq=False, gc=False):
     group: str = ""
 
     @classmethod
-    def of(cls, order: Order, number: int) -> Working:
+    def of(cls, order: Order, number: int, arrival_ts: int = 0) -> Working:
         """A new order's state."""
         buys = order.direction is _BUY
         quantity, kind = order.quantity, order.order_type
@@ -73,7 +73,8 @@ class Working(msgspec.Struct, eq=False, gc=False):
             and quantity > 0
             and not order.reduce_only
         )
-        working = cls(order, number, quantity, quantity, kind, order.stop_price, 1 if buys else -1, buys, plain)
+        stop, sign = order.stop_price, 1 if buys else -1
+        working = cls(order, number, quantity, quantity, kind, stop, sign, buys, plain, arrival_ts)
         if not plain:
             working.group = group_of(order)
             if order.time_in_force is TimeInForce.GTD:
