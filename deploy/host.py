@@ -18,6 +18,7 @@ from typing import Any
 from bus.edges import EdgeRunner
 from bus.endpoint import Endpoint, HubGone
 from bus.errors import EXIT_DONE, EXIT_FAILED, AdmfError
+from bus.runtime.garbage import collected_rarely, never_collect_what_is_there
 from bus.runtime.locks import make_lock
 from bus.runtime.means import Means, SlowHandler
 from bus.runtime.modes import ThreadModel
@@ -97,8 +98,10 @@ def _serve(orders: dict[str, Any], context: RunContext, means: Means) -> None:
     )
     if isinstance(runner, EdgeRunner):
         runner.connect(endpoint.publisher.offer, endpoint.publisher.inbox.fail)
+    never_collect_what_is_there()
     try:
-        endpoint.run()
+        with collected_rarely():
+            endpoint.run()
     finally:
         runner.stop()
 

@@ -13,6 +13,7 @@ from bus.errors import EXIT_FAILED, EXIT_INTERRUPTED, AdmfError, ComponentError,
 from bus.live import LiveBus
 from bus.local import LocalBus
 from bus.log import DigestLog, Log, LogWriter
+from bus.runtime.garbage import collected_rarely
 from bus.runtime.modes import ExecutionMode
 from bus.wave import WaveBus
 from deploy import __version__
@@ -112,7 +113,7 @@ def launch(
         )
     folder = make_run_folder(plan)
     run = _Run(plan, folder, progress, stop or StopRequest(), equity_table(folder.path), recorded, watch or Watch())
-    with run.stop.listening():
+    with run.stop.listening(), collected_rarely():
         result = run.execute()
         try:
             _write_results(folder, result, run.equity)

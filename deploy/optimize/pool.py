@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 
 from bus.errors import AdmfError
+from bus.runtime.garbage import never_collect_what_is_there
 from deploy.optimize.job import Job, Outcome, run_job
 from deploy.run_folder import FAILED, INTERRUPTED
 
@@ -201,6 +202,7 @@ def _serve(pipe: Connection, run: RunJob) -> None:
     """In a worker: say that it is ready, then answer each job with its outcome, until the search hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    never_collect_what_is_there()
     with contextlib.suppress(EOFError, OSError):
         pipe.send(None)
         while True:

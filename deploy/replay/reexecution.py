@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import tempfile
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from bus.errors import EXIT_DIVERGENCE, ComponentError
 from bus.log_reader import LogReader
 from bus.record import Record
 from bus.replay import Finer, Kind, Mismatch, ReplayBus, payload_of
+from bus.runtime.garbage import collected_rarely
 from deploy import log_tools
 from deploy.hosting import Hosting
 from deploy.replay.capture import Capture
@@ -25,8 +25,6 @@ from deploy.replay.planning import ReplayPlan
 from deploy.run_folder import RunFolder
 from schemas import ComponentFailed, Halt, RunCompleted
 from schemas.registry import TYPE_IDS
-
-_COLLECT_EVERY = 50_000
 
 Batches = Callable[[LogReader], Iterable[Sequence[Record]]]
 """Gives the records of a log, or shows them on the way."""
@@ -97,7 +95,7 @@ def reexecute(capture: Capture, replay: ReplayPlan, check: Check, batches: Batch
     result = ReplayResult(str(capture.path), tuple(entry.name for entry in plan.entries), replay.taken, plan.placement)
     result.notes += [*check_schema(capture, result.executed), *replay.notes]
     fine_from = 2**64
-    with _collecting_rarely():
+    with collected_rarely():
         while True:
             try:
                 _once(capture, replay, check, batches, fine_from, result)
@@ -106,17 +104,6 @@ def reexecute(capture: Capture, replay: ReplayPlan, check: Check, batches: Batch
                 fine_from = finer.start
     result.elapsed_s, result.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     return result
-
-
-@contextlib.contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Records come and go in lists of thousands, without cycles: looking for these at the usual pace costs a sixth."""
-    usual = gc.get_threshold()
-    gc.set_threshold(_COLLECT_EVERY, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def _once(
