@@ -117,7 +117,14 @@ class _ParquetFile:
 
         self.path = path
         self._schema = pyarrow.schema([(name, _arrow_type(name)) for name in columns])
-        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+        # Prices and equity hardly repeat, and times go up evenly: half the time, and less than half the size.
+        self._writer = pyarrow.parquet.ParquetWriter(
+            path,
+            self._schema,
+            compression="lz4",
+            use_dictionary=[name for name in columns if name in _TEXT_COLUMNS],
+            column_encoding={name: "DELTA_BINARY_PACKED" for name in columns if name in TIME_COLUMNS},
+        )
 
     def write(self, parts: Sequence[Rows]) -> None:
         import numpy as np
