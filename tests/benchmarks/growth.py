@@ -1,12 +1,11 @@
 """Whether cost grows with the length of a run, the orders that were, or the orders that wait.
 
-Bars come from a source that makes them on the way, so that memory is that of the run. Times are CPU time, taken between
-the blocks of one run.
+Bars come from a source that makes them on the way, so that memory is that of the run. Times are CPU time. Runs that are
+compared go on in turn, some milliseconds each, so that whatever else the machine does meets both.
 """
 
 from __future__ import annotations
 
-import itertools
 import resource
 import statistics
 import tempfile
@@ -18,12 +17,14 @@ from typing import Any, Final
 from deploy.launcher import launch
 from deploy.plan import Placement, plan_of
 from deploy.run_folder import COMPLETED
-from tests.benchmarks.result import Options, Result, alone, median_of, ratio_of
+from tests.benchmarks.result import Options, Result, Turn, alone, in_turn, median_of, ratio_of
 from tests.benchmarks.workloads import PARTS, content
 
 GROWTH_AIM: Final = 1.1
 MEMORY_AIM_MB: Final = 300.0
 WAITING_AIM: Final = 1.2
+PIECE: Final = 4096
+"""Bars of a run before it is another's turn, at least."""
 
 _EMPTY: Final[dict[str, Any]] = {"strategy": {"class": f"{PARTS}.Empty"}}
 _TURNS: Final[dict[str, Any]] = {"strategy": {"class": f"{PARTS}.EveryBar"}}
@@ -36,42 +37,47 @@ def _ladder(orders: int) -> dict[str, Any]:
     }
 
 
-def block_times(components: dict[str, Any], bars: int) -> tuple[list[float], float]:
-    """CPU microseconds a bar for every block of a run, and of the whole."""
-    marks: list[tuple[int, float]] = []
+def piece_times(components: dict[str, Any], bars: int, turn: Turn = lambda: None) -> list[float]:
+    """CPU microseconds a bar for every piece of a run but the first; after each, others have their turn."""
+    times: list[float] = []
+    before, start = 0, 0.0
 
     def mark(sent: int, _total: int) -> None:
-        marks.append((sent, time.process_time()))
+        nonlocal before, start
+        if sent - before < PIECE:
+            return
+        if before:
+            times.append((time.process_time() - start) / (sent - before) * 1e6)
+        turn()
+        before, start = sent, time.process_time()
 
     with tempfile.TemporaryDirectory() as folder:
         source = {"class": f"{PARTS}.MinuteBars", "count": bars}
         made = content(Path(folder), {"data_handler": source, **components})
         result = launch(plan_of(made, Path(folder) / "growth.yaml", Placement.LOCAL), mark)
     assert result.status == COMPLETED, result.error
-    blocks = [(end - start) / (sent - before) * 1e6 for (before, start), (sent, end) in itertools.pairwise(marks)]
-    return blocks, result.cpu_s / bars * 1e6
+    return times
 
 
-def long_run(bars: int) -> tuple[float, float]:
-    """Of an empty strategy: CPU microseconds a bar, and peak resident memory (MB)."""
-    _, whole = block_times(_EMPTY, bars)
-    return whole, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def long_runs(turn: Turn, bars: int, times: int) -> tuple[float, float]:
+    """Of an empty strategy, run so many times: CPU microseconds a bar, and peak resident memory (MB)."""
+    found = [each for _ in range(times) for each in piece_times(_EMPTY, bars, turn)]
+    return statistics.fmean(found), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def early_and_late(bars: int) -> tuple[float, float]:
     """Of an order on every bar: CPU microseconds an order in the first and in the last quarter of a run."""
-    blocks, _ = block_times(_TURNS, bars)
-    quarter = len(blocks) // 4
-    return statistics.median(blocks[:quarter]), statistics.median(blocks[-quarter:])
+    times = piece_times(_TURNS, bars)
+    quarter = len(times) // 4
+    return statistics.median(times[:quarter]), statistics.median(times[-quarter:])
 
 
-def quiet_bars(orders: int, bars: int) -> float:
-    """CPU microseconds of a bar while so many orders wait far from the market.
+def quiet_bars(turn: Turn, orders: int, bars: int) -> list[float]:
+    """CPU microseconds a bar, piece by piece, while so many orders wait far from the market.
 
-    The first block, which places them, is left out.
+    The first two pieces, in which they are placed, are left out.
     """
-    blocks, _ = block_times(_ladder(orders), bars)
-    return statistics.median(blocks[1:])
+    return piece_times(_ladder(orders), bars, turn)[1:]
 
 
 def measure(options: Options) -> Iterator[Result]:
@@ -83,13 +89,12 @@ def measure(options: Options) -> Iterator[Result]:
 
 
 def _length(bars: int, runs: int) -> Iterator[Result]:
-    short, long, memory = [], [], []
+    ratios, memory = [], []
     for _ in range(runs):
-        short.append(alone(long_run, bars // 10)[0])
-        time_of, size = alone(long_run, bars)
-        long.append(time_of)
+        (long, size), (short, _size) = in_turn(long_runs, (bars, 1), (bars // 10, 10))
+        ratios.append(long / short)
         memory.append(size)
-    yield ratio_of(f"time a bar, {bars} bars to {bars // 10}", long, short, aim=GROWTH_AIM)
+    yield median_of(f"time a bar, {bars} bars to {bars // 10}", ratios, "ratio", aim=GROWTH_AIM)
     yield median_of(f"peak memory, {bars} bars", memory, "MB", aim=MEMORY_AIM_MB)
 
 
@@ -100,8 +105,9 @@ def _orders(bars: int, runs: int) -> Result:
 
 
 def _waiting(orders: int, runs: int) -> Result:
-    busy, idle = [], []
+    ratios = []
     for _ in range(runs):
-        idle.append(alone(quiet_bars, 0, 100_000))
-        busy.append(alone(quiet_bars, orders, 100_000))
-    return ratio_of(f"time of a quiet bar, {orders} waiting orders to none", busy, idle, aim=WAITING_AIM)
+        busy, idle = in_turn(quiet_bars, (orders, 200_000), (0, 200_000))
+        ratios.append(statistics.median(b / i for b, i in zip(busy, idle, strict=True)))
+    name = f"time of a quiet bar, {orders} waiting orders to none"
+    return median_of(name, ratios, "ratio", aim=WAITING_AIM)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import repeat
+from typing import Final
 
 from pydantic import Field
 
@@ -11,9 +13,14 @@ from bus.runtime.component import Component, Parameters, Source, handles
 from schemas import Bar, CancelOrder, Direction, Message, Order, OrderType, Signal
 from tests.benchmarks.bars import SYMBOL, blocks
 
+AT_ONCE: Final = 1024
+
 
 class MinuteBars(Source):
-    """The bars of `tests.benchmarks.bars`, made block by block, for runs longer than memory should hold."""
+    """The bars of `tests.benchmarks.bars`, made on the way, for runs longer than memory should hold.
+
+    They come in blocks as long as those of `HistoricalDataHandler`.
+    """
 
     class Parameters(Parameters):
         count: int = Field(default=100_000, ge=0)
@@ -23,8 +30,9 @@ class MinuteBars(Source):
 
     def blocks(self) -> Iterable[list[Message]]:
         for block in blocks(self.parameters.count):
-            ts, *values = (column.tolist() for column in block)
-            yield list(map(Bar, ts, [SYMBOL] * len(ts), *values))
+            for start in range(0, len(block.ts), AT_ONCE):
+                ts, *values = (column[start : start + AT_ONCE].tolist() for column in block)
+                yield list(map(Bar, ts, repeat(SYMBOL), *values))
 
     @property
     def total(self) -> int:

@@ -5,6 +5,7 @@ Every module in this folder that has `measure(options) -> Iterator[Result]` is r
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -84,12 +85,63 @@ def ratio_of(name: str, values: Sequence[float], bases: Sequence[float], **other
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of a module gives in a process of its own; plain values in, plain values out."""
+    code = f"import json; {_import(function)}; print(json.dumps(f(*{arguments!r})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def in_turn(function: Callable[..., Any], *calls: tuple[Any, ...]) -> list[Any]:
+    """As `alone`, for several calls that do a piece in turn, so that whatever else the machine does meets all of them.
+
+    The first argument of the function is a `Turn`, which it calls after every piece.
+    """
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for arguments in calls:
+            code = f"from tests.benchmarks.result import take_turns; {_import(function)}; take_turns(f, {arguments!r})"
+            command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+            process = stack.enter_context(subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True))
+            stack.callback(process.kill)
+            processes.append(process)
+        found: dict[int, Any] = {}
+        while len(found) < len(processes):
+            for place, process in enumerate(processes):
+                if place not in found and (said := _next_word(process)):
+                    found[place] = json.loads(said)
+    return [found[place] for place in range(len(calls))]
+
+
+Turn = Callable[[], None]
+"""Lets the others do their next piece."""
+
+
+def take_turns(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """In a process of `in_turn`: an empty line says that a piece is done, the last line what the function gave."""
+
+    def turn() -> None:
+        print(flush=True)
+        sys.stdin.readline()
+
+    sys.stdin.readline()
+    print(json.dumps(function(turn, *arguments)), flush=True)
+
+
+def _next_word(process: subprocess.Popen[str]) -> str:
+    """Let a process do its next piece. What it gave, once it has ended."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise subprocess.CalledProcessError(process.wait(), process.args)
+    return line.strip()
+
+
+def _import(function: Callable[..., Any]) -> str:
     module = function.__module__
     if module == "__main__":
         module = sys.modules[module].__spec__.name
-    code = f"import json; from {module} import {function.__name__} as f; print(json.dumps(f(*{arguments!r})))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
+    return f"from {module} import {function.__name__} as f"
 
 
 def machine() -> dict[str, Any]:

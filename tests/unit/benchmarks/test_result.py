@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
 from tests.benchmarks import growth, processes, result, run, workloads
 from tests.benchmarks.peers.common import PAIRS
 from tests.benchmarks.peers.run import PEERS, ratios
-from tests.benchmarks.result import Options, Result, alone, median_of, ratio_of, write_down
+from tests.benchmarks.result import Options, Result, alone, in_turn, median_of, ratio_of, write_down
 
 
 @pytest.mark.parametrize(
@@ -77,10 +78,22 @@ def test_what_is_switched_on_costs_and_is_put_against_its_aim(monkeypatch):
     assert captured.aim == workloads.CAPTURE_AIM
 
 
-def test_growth_is_measured_block_by_block():
-    blocks, whole = growth.block_times(growth._ladder(3), 3 * 4096)
-    assert len(blocks) == 2, "the first block has no mark before it"
-    assert min(*blocks, whole) > 0
+def test_growth_is_measured_piece_by_piece():
+    turns: list[None] = []
+    times = growth.piece_times(growth._ladder(3), 3 * growth.PIECE, lambda: turns.append(None))
+    assert len(times) == 2, "the first piece has no mark before it"
+    assert min(times) > 0
+    assert len(turns) == 3
+
+
+def test_runs_of_different_length_go_on_in_turn():
+    long, short = in_turn(growth.quiet_bars, (2, 5 * growth.PIECE), (0, 3 * growth.PIECE))
+    assert (len(long), len(short)) == (3, 1)
+
+
+def test_a_process_that_fails_in_its_turn_is_an_error():
+    with pytest.raises(subprocess.CalledProcessError):
+        in_turn(growth.quiet_bars, (2,), (0, growth.PIECE))
 
 
 def test_a_run_in_threads_gives_its_document():
