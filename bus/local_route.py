@@ -86,7 +86,7 @@ class Route:
                 at_once.append(handler)
                 most = 1
             else:
-                count = owner.unanswered(run.part(start, start + outlook.look))
+                count = owner.unanswered(run, start, outlook.look)
                 if count:
                     later.append((handler, on_block))
                     outlook.patience = 1

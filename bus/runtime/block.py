@@ -19,7 +19,7 @@ class Block(list[Any]):
     of a block takes what it can from the whole. Neither a block nor what it gives may be changed.
     """
 
-    __slots__ = ("_columns", "_gaps", "_only")
+    __slots__ = ("_bounds", "_columns", "_gaps", "_only")
 
     def __init__(
         self, messages: Iterable[Message], columns: Mapping[str, list[Any]] = _NONE, only: Mapping[str, Any] = _NONE
@@ -28,6 +28,7 @@ class Block(list[Any]):
         list.__init__(self, messages)
         self._columns = dict(columns)
         self._only = dict(only)
+        self._bounds: dict[str, tuple[Any, Any]] = {}
         self._gaps: set[int] | None = None
 
     @property
@@ -62,6 +63,14 @@ class Block(list[Any]):
             self._only[name] = _the_only(self.column(name))
         return self._only[name]
 
+    def bounds(self, name: str) -> tuple[Any, Any]:
+        """The least and the largest value of a field."""
+        bounds = self._bounds.get(name)
+        if bounds is None:
+            values = self.column(name)
+            bounds = self._bounds[name] = min(values), max(values)
+        return bounds
+
     @property
     def gaps(self) -> set[int]:
         """The different times (ns) between a message and the next one; empty for a single message."""
@@ -92,6 +101,10 @@ class _Part(Block):
     def only(self, name: str) -> Any:
         value = self.whole.only(name)
         return _the_only(self.column(name)) if value is None else value
+
+    def bounds(self, name: str) -> tuple[Any, Any]:
+        values = self.column(name)
+        return min(values), max(values)
 
     @property
     def gaps(self) -> set[int]:

@@ -102,9 +102,9 @@ class Component:
     until after a message of another type. The clock may be ahead of them: their own `ts` counts."""
 
     unanswered: ClassVar[Callable[..., int] | None] = None
-    """A method `unanswered(block)` of a component that takes blocks says of a type that is not quiet how many of
-    these messages, from the first on, it will not answer whatever else happens meanwhile: these are as if it were. It
-    may look at the messages, and changes nothing; 0 is always right."""
+    """A method `unanswered(block, start, most)` of a component that takes blocks says of a type that is not quiet how
+    many of these messages, from that index on and so many at most, it will not answer whatever else happens meanwhile:
+    these are as if it were. It may look at the messages, and changes nothing; 0 is always right."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -78,18 +78,25 @@ def _take_in(venue: Venue, book: Book, bar: Bar) -> None:
         _meet(venue, book, bar, actions)
 
 
-def untouched(venue: Venue, bars: Block) -> int:
-    """How many bars, from the first on, reach no order and come before anything is due; 0 for bars of many symbols."""
-    first, wake_ups = bars[0], venue.desk.wake_ups
+def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
+    """How many bars from `start` on, at most `most`, reach no order and come before anything is due.
+
+    0 for bars of many symbols.
+    """
+    first, wake_ups = bars[start], venue.desk.wake_ups
     book = venue.desk.books.get(first.symbol)
     if book is None or book.ticks or book.arriving or book.waits_for_any:
         return 0
     due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
-    if first.ts >= due or book.is_reached(first.low, first.high) or bars.only("symbol") is None:
+    if first.ts >= due or bars.only("symbol") is None or book.is_reached(first.low, first.high):
         return 0
-    if bars[-1].ts < due and not book.is_reached(min(bars.column("low")), max(bars.column("high"))):
-        return len(bars)
-    return next(n for n, bar in enumerate(bars) if bar.ts >= due or book.is_reached(bar.low, bar.high))
+    end = min(start + most, len(bars))
+    is_reached = book.is_reached(bars.bounds("low")[0], bars.bounds("high")[1])
+    if is_reached:
+        is_reached = book.is_reached(min(bars.column("low")[start:end]), max(bars.column("high")[start:end]))
+    if bars[end - 1].ts < due and not is_reached:
+        return end - start
+    return next(n for n, bar in enumerate(bars[start:end]) if bar.ts >= due or book.is_reached(bar.low, bar.high))
 
 
 def on_idle_bars(venue: Venue, bars: Block) -> None:

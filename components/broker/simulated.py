@@ -123,9 +123,9 @@ class SimulatedBroker(BrokerBase):
         if not self.quiet:
             self._set_quiet()
 
-    def unanswered(self, messages: Block) -> int:
-        """How many bars, from the first on, meet no order and see nothing due; 0 for quotes and trades."""
-        return feed.untouched(self._venue, messages) if messages.message_type is Bar else 0
+    def unanswered(self, messages: Block, start: int, most: int) -> int:
+        """How many bars, from `start` on, meet no order and see nothing due; 0 for quotes and trades."""
+        return feed.untouched(self._venue, messages, start, most) if messages.message_type is Bar else 0
 
     def on_block(self, messages: Block) -> None:
         """Many market data of one type at once, which meet no order."""

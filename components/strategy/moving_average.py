@@ -98,18 +98,18 @@ class _Averages:
             return -1 if before > 0 else 0
         return 0
 
-    def uncrossed(self, bars: Block) -> int:
-        """How many of the next bars, from the first on, will not make the averages cross; 0 also for not known."""
+    def uncrossed(self, bars: Block, start: int, most: int) -> int:
+        """How many of the bars from `start` on, at most `most`, will not make them cross; 0 also for not known."""
         if not self.side:
             return 0
-        ahead, start = self._ahead, bars.start
-        if ahead is None or ahead.whole is not bars.whole or self._next != start:
-            ahead = self._look_ahead(bars.whole, start)
+        ahead = self._ahead
+        if ahead is None or ahead.whole is not bars or self._next != start:
+            ahead = self._look_ahead(bars, start)
         if ahead is None:
             return 0
         index = bisect_left(ahead.crossings, start)
-        following = ahead.crossings[index] if index < len(ahead.crossings) else len(ahead.whole)
-        return min(following - start, len(bars))
+        following = ahead.crossings[index] if index < len(ahead.crossings) else len(bars)
+        return min(following - start, most)
 
     def take(self, bars: Block) -> None:
         """Take the next closes, as many as are `uncrossed` or fewer."""
@@ -172,15 +172,15 @@ class MovingAverageCrossover(Component):
             direction, reason = (Direction.BUY, CROSSED_ABOVE) if crossed > 0 else (Direction.SELL, CROSSED_BELOW)
             self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close, reason=reason))
 
-    def unanswered(self, bars: Block) -> int:
-        """How many bars, from the first on, will make no averages cross; 0 for bars of many symbols."""
+    def unanswered(self, bars: Block, start: int, most: int) -> int:
+        """How many bars, from `start` on, will make no averages cross; 0 for bars of many symbols."""
         symbol = bars.only("symbol")
         if symbol is None:
             return 0
         averages = self._averages.get(symbol)
         if averages is None:
-            return len(bars) if self._ignores(symbol) else 0
-        return averages.uncrossed(bars)
+            return min(len(bars) - start, most) if self._ignores(symbol) else 0
+        return averages.uncrossed(bars, start, most)
 
     def on_block(self, bars: Block) -> None:
         """Take bars of one symbol that make no averages cross."""

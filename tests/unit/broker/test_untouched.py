@@ -37,7 +37,7 @@ def in_blocks(messages: list[Message]) -> tuple[list[Message], int]:
     for message_type, group in itertools.groupby(messages, type):
         run = list(group)
         while run:
-            count = broker.unanswered(Block(run[:16])) if message_type is Bar and Bar not in broker.quiet else 0
+            count = broker.unanswered(Block(run), 0, 16) if message_type is Bar and Bar not in broker.quiet else 0
             if count:
                 bench.clock.now_ns = run[count - 1].ts
                 before = len(bench.said)
@@ -69,23 +69,23 @@ def waiting(**order) -> SimulatedBroker:
 
 def test_as_many_are_unanswered_as_come_before_the_order_is_reached():
     bars = [a_bar(2, c=100), a_bar(3, c=100), a_bar(4, o=91, h=91, low=89, c=90), a_bar(5, c=100)]
-    assert waiting().unanswered(Block(bars)) == 2
-    assert waiting().unanswered(Block(bars[:2])) == 2
-    assert waiting().unanswered(Block(bars[2:])) == 0
+    assert waiting().unanswered(Block(bars), 0, 9) == 2
+    assert waiting().unanswered(Block(bars), 0, 2) == 2
+    assert waiting().unanswered(Block(bars), 2, 9) == 0
 
 
 def test_what_is_due_ends_them_also_where_no_price_does():
     bars = [a_bar(n, c=100) for n in range(2, 8)]
-    assert waiting(time_in_force=TimeInForce.GTD, expire_ts=a_bar(5).ts).unanswered(Block(bars)) == 3
+    assert waiting(time_in_force=TimeInForce.GTD, expire_ts=a_bar(5).ts).unanswered(Block(bars), 0, 9) == 3
 
 
 def test_nothing_is_said_of_bars_of_several_symbols_of_quotes_and_of_orders_that_every_bar_meets():
-    assert waiting().unanswered(Block([a_bar(2, c=100), a_bar(2, symbol="MSFT")])) == 0
-    assert waiting().unanswered(Block([Quote(T0, "AAPL", 99.0, 1.0, 101.0, 1.0)])) == 0
+    assert waiting().unanswered(Block([a_bar(2, c=100), a_bar(2, symbol="MSFT")]), 0, 9) == 0
+    assert waiting().unanswered(Block([Quote(T0, "AAPL", 99.0, 1.0, 101.0, 1.0)]), 0, 9) == 0
     trailing = {
         "order_type": OrderType.TRAILING_STOP,
         "limit_price": None,
         "trail_amount": 50.0,
         "direction": Direction.SELL,
     }
-    assert waiting(**trailing).unanswered(Block([a_bar(2, c=100)])) == 0
+    assert waiting(**trailing).unanswered(Block([a_bar(2, c=100)]), 0, 9) == 0

@@ -124,8 +124,8 @@ class Foresees(Patient):
         if len(self.heard) % 5 == 0:
             self.emit(a_signal())
 
-    def unanswered(self, bars: Block) -> int:
-        return min(len(bars), 4 - len(self.heard) % 5)
+    def unanswered(self, bars: Block, start: int, most: int) -> int:
+        return min(len(bars) - start, most, 4 - len(self.heard) % 5)
 
     @handles(Signal)
     def on_signal(self, _: Signal) -> None:
@@ -165,9 +165,9 @@ class Waits(Component):
     def on_block(self, bars: Block) -> None:
         self.heard += len(bars)
 
-    def unanswered(self, bars: Block) -> int:
+    def unanswered(self, bars: Block, start: int, most: int) -> int:
         self.asked.append(self.heard)
-        return len(bars) if self.heard > 3 else max(0, min(len(bars), 2 - self.heard))
+        return min(len(bars) - start, most, 99 if self.heard > 3 else max(0, 2 - self.heard))
 
     @handles(Signal)
     def on_signal(self, _: Signal) -> None:

@@ -25,6 +25,7 @@ def test_a_part_of_a_part_says_the_same_as_a_block_made_of_its_messages(gaps, da
     assert part == made
     assert part.column("close") == made.column("close") == [bar.close for bar in made]
     assert part.only("symbol") == made.only("symbol")
+    assert part.bounds("ts") == made.bounds("ts") == (made[0].ts, made[-1].ts)
     assert part.gaps == made.gaps
     assert part.message_type is Bar
 

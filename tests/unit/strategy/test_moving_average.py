@@ -155,8 +155,7 @@ def in_blocks(closes: list[float], fast: int, slow: int, sizes: list[int], looks
     for size in sizes:
         block, bars, start = Block(bars[:size]), bars[size:], 0
         while start < len(block):
-            ahead = block.part(start, start + next(looks_in_turn))
-            if count := strategy.unanswered(ahead):
+            if count := strategy.unanswered(block, start, next(looks_in_turn)):
                 strategy.on_block(block.part(start, start + count))
             else:
                 count = 1
@@ -184,8 +183,8 @@ def test_most_bars_come_in_blocks() -> None:
     block = Block(a_bar(n, c=close) for n, close in enumerate([10, 11, 12, 13, 14, 15, 16, 8, 7]))
     for bar in block[:3]:
         strategy.on_bar(bar)
-    assert strategy.unanswered(block.part(3, 9)) == 4, "the eighth bar makes them cross"
-    assert strategy.unanswered(block.part(3, 5)) == 2
+    assert strategy.unanswered(block, 3, 9) == 4, "the eighth bar makes them cross"
+    assert strategy.unanswered(block, 3, 2) == 2
 
 
 def test_prices_too_large_for_64_bits_are_taken_one_by_one() -> None:
@@ -196,6 +195,6 @@ def test_prices_too_large_for_64_bits_are_taken_one_by_one() -> None:
 def test_blocks_of_symbols_that_it_is_not_told_to_trade_are_let_pass() -> None:
     strategy = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 3, "symbols": ["MSFT"]})).components[0]
     block = Block(a_bar(n) for n in range(5))
-    assert strategy.unanswered(block) == 5
+    assert strategy.unanswered(block, 0, 9) == 5
     strategy.on_block(block)
-    assert strategy.unanswered(Block([a_bar(0), a_bar(0, symbol="MSFT")])) == 0
+    assert strategy.unanswered(Block([a_bar(0), a_bar(0, symbol="MSFT")]), 0, 9) == 0
