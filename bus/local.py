@@ -1,8 +1,8 @@
 """The local bus: every component in one thread, direct calls, messages by reference.
 
-One FIFO queue: a record is handed to every component that takes it, in rank order, and what they emit joins the
-end of the queue. This order is the definition that the other placements reproduce (see `bus.wave`). Nothing is
-encoded unless the run is captured.
+One FIFO queue (`bus.local_order`): a record is handed to every component that takes it, in rank order, and what they
+emit joins the end of the queue. This order is the definition that the other placements reproduce (see `bus.wave`).
+Nothing is encoded unless the run is captured.
 
 How market data run through it, the hottest code of the project: records enter one by one, and each is settled before
 the next. But a component that will not answer a type until further notice (`Component.quiet`) cannot tell whether it
