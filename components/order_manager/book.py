@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +26,8 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     `average_price` is over all fills, 0.0 before the first. `history` has the published `OrderStatus` of every change,
     in order: each gives the time, the previous state, the new one and the reason. For a child, `whole_quantity` is its
     quantity for the whole of its parent, and `parent_quantity` what the parent's was when the child came; both are
-    0.0 for an order that does not follow a parent.
+    0.0 for an order that does not follow a parent. Most orders have one fill or none, so a set of `later_fill_ids` is
+    made with the second.
     """
 
     order: Order
@@ -36,7 +37,8 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     average_price: float = 0.0
     whole_quantity: float = 0.0
     parent_quantity: float = 0.0
-    fill_ids: Set[str] = frozenset()
+    first_fill_id: str | None = None
+    later_fill_ids: set[str] | None = None
     asked: tuple[Order, ...] = ()
     history: list[OrderStatus] = []
 
@@ -55,6 +57,16 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
         """The terms asked for last, whether the broker has confirmed them or not."""
         return self.asked[-1] if self.asked else self.order
 
+    @property
+    def fill_ids(self) -> set[str]:
+        """The ids of its fills."""
+        first = set() if self.first_fill_id is None else {self.first_fill_id}
+        return first.union(self.later_fill_ids or ())
+
+    def has_fill(self, fill_id: str) -> bool:
+        """Whether a fill with this id was counted."""
+        return fill_id == self.first_fill_id or (self.later_fill_ids is not None and fill_id in self.later_fill_ids)
+
     def remainder(self, quantity: float) -> float:
         """What an order for `quantity` would have left to fill; 0.0 when complete, negative when overfilled."""
         left = quantity - self.filled_quantity
@@ -62,10 +74,12 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
 
     def add_fill(self, fill_id: str, quantity: float, price: float) -> None:
         """Count a fill. The average moves by the fill's share of the new total, so equal prices stay exact."""
-        if isinstance(self.fill_ids, set):
-            self.fill_ids.add(fill_id)
+        if self.first_fill_id is None:
+            self.first_fill_id = fill_id
+        elif self.later_fill_ids is None:
+            self.later_fill_ids = {fill_id}
         else:
-            self.fill_ids = {fill_id}
+            self.later_fill_ids.add(fill_id)
         self.filled_quantity += quantity
         self.average_price += (price - self.average_price) * (quantity / self.filled_quantity)
 

@@ -54,7 +54,7 @@ class Journal:
     def fill(self, record: OrderRecord, fill: Fill) -> None:
         """Complete a routed order by one fill."""
         order = record.order
-        record.fill_ids = {fill.fill_id}
+        record.first_fill_id = fill.fill_id
         record.filled_quantity = quantity = 0.0 + fill.quantity
         record.average_price = price = 0.0 + fill.price
         record.state = _FILLED

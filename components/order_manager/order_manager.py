@@ -123,13 +123,14 @@ class OrderManager(Component):
         more takes its exits, which are then the only thing that it can mean.
         """
         order_id = request.order_id
+        record = self._book.active.get(order_id)
+        if record is not None:
+            self._groups.withdraw(record, request.reason)
+            return
         if not order_id:
             self._withdraw(self._book.working(request.symbol), request)
             return
-        record = self._book.get(order_id)
-        if record is not None and not record.is_final:
-            self._withdraw([record], request)
-            return
+        record = self._book.completed.get(order_id)
         if record is not None:
             text = f"it is {record.state}, which is final; nothing is left to cancel"
             self._journal.refuse(record, RejectCode.FINAL_ORDER, text)
@@ -151,13 +152,14 @@ class OrderManager(Component):
     @handles(BrokerReport)
     def on_broker_report(self, report: BrokerReport) -> None:
         """Let a broker's word on an order, and on those that follow it, take effect."""
-        record = self._book.get(report.order_id)
+        book = self._book
+        record = book.active.get(report.order_id) or book.completed.get(report.order_id)
         if record is None:
             self._refuse_unknown(report.order_id, "", f"{report.report} from broker {report.broker}")
             return
         before = record.state
         apply_report(self._journal, record, report)
-        if self._book.by_parent and record.is_final and record.state is not before:
+        if book.by_parent and record.is_final and record.state is not before:
             self._groups.tell_children(record)
 
     @handles(Fill)

@@ -41,7 +41,7 @@ def fills_all(record: OrderRecord, fill: Fill) -> bool:
 
 def book_fill(journal: Journal, record: OrderRecord, fill: Fill) -> bool:
     """Add a fill to its order and publish that; False when it is a repetition, or cannot be a fill of this order."""
-    if fill.fill_id in record.fill_ids:
+    if record.has_fill(fill.fill_id):
         journal.count("duplicate_fills")
         return False
     order, quantity = record.order, fill.quantity
@@ -80,8 +80,8 @@ def apply_report(journal: Journal, record: OrderRecord, report: BrokerReport) ->
     if record.is_held:
         text = f"broker {report.broker} reports {kind}, but the order is held here and was not sent to any broker"
         journal.refuse(record, NoticeCode.UNEXPECTED_REPLY, text)
-    elif kind in _CHANGES:
-        journal.advance(record, _CHANGES[kind], report.code, report.reason)
+    elif (event := _CHANGES.get(kind)) is not None:
+        journal.advance(record, event, report.code, report.reason)
     elif kind == ReportType.REPLACED:
         _replace_terms(journal, record, report)
     elif kind in (ReportType.CANCEL_REJECTED, ReportType.REPLACE_REJECTED):

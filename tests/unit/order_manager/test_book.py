@@ -135,6 +135,15 @@ def test_the_average_is_weighted_by_quantity():
     assert (record.filled_quantity, record.average_price) == (40.0, 12.5)
 
 
+def test_a_fill_is_known_by_its_id():
+    record = OrderRecord(an_order())
+    assert record.fill_ids == set() and not record.has_fill("f-0")
+    for n in range(3):
+        record.add_fill(f"f-{n}", 10.0, 100.0)
+        assert record.fill_ids == {f"f-{m}" for m in range(n + 1)}
+        assert [record.has_fill(f"f-{m}") for m in range(4)] == [m <= n for m in range(4)]
+
+
 def test_the_dust_of_binary_fractions_leaves_nothing_to_fill():
     record = OrderRecord(an_order(quantity=0.3))
     record.add_fill("f-1", 0.1, 10.0)
