@@ -14,11 +14,11 @@ from components.order_manager.book import OrderBook, OrderRecord
 from components.order_manager.children import Children, OtoPartial
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.groups import Groups
+from components.order_manager.intake import Intake
 from components.order_manager.journal import Journal
-from components.order_manager.lifecycle import OrderEvent
 from components.order_manager.reports import apply_report, book_fill, fills_all
 from components.order_manager.router import Router
-from components.order_manager.validator import ANY_STEPS, OrderValidator, Rejection, looks_plain, with_enum_members
+from components.order_manager.validator import OrderValidator, looks_plain
 from schemas.base import Message
 from schemas.enums import OrderState
 from schemas.orders import (
@@ -67,52 +67,26 @@ class OrderManager(Component):
         emit, clock, parameters = self.emit, self.clock, self.parameters
         book = self._book = OrderBook(parameters.max_completed_orders)
         journal = self._journal = Journal(book, emit, clock)
-        validator = self._validator = OrderValidator(self.context.run)
-        router = self._router = Router(self.context.brokers, journal, emit, clock)
-        self._children = Children(book, journal, router, validator, clock, parameters.oto_partial)
-        self._groups = Groups(book, journal, router, self._children)
-        self._amendments = Amendments(journal, router, self._groups, validator, clock)
-        self._brokers: dict[str, str] = {}
+        validator = OrderValidator(self.context.run)
+        router = Router(self.context.brokers, journal, emit, clock)
+        children = Children(book, journal, router, validator, clock, parameters.oto_partial)
+        groups = self._groups = Groups(book, journal, router, children)
+        self._intake = Intake(book, journal, router, validator, children, groups, self.context.brokers, clock)
+        self._amendments = Amendments(journal, router, groups, validator, clock)
         self.active_orders = MappingProxyType(book.active)
         self.completed_orders = MappingProxyType(book.completed)
 
     @handles(Order)
     def on_order(self, order: Order) -> None:
         """Validate an order and send it to its broker, or reject it."""
-        book = self._book
+        book, intake = self._book, self._intake
         if looks_plain(order) and order.order_id not in book.active and order.order_id not in book.completed:
-            broker = self._brokers.get(order.symbol) or self._broker_of(order)
-            if broker is not None:
+            broker = intake.plain_brokers.get(order.symbol) or intake.broker_of(order)
+            if broker is not None:  # the usual order: nothing is wrong with it, and it waits for no other
                 self._journal.route(order, broker)
                 self.emit(SubmitOrder(order, broker))
                 return
-        self._examine(order)
-
-    def _examine(self, order: Order) -> None:
-        if not order.order_id:
-            text = "order_id is empty; every order needs an id of its own"
-            self._journal.refuse_unknown("", order.symbol, RejectCode.MISSING_ORDER_ID, text)
-            return
-        known = self._book.get(order.order_id)
-        if known is not None:
-            text = f"an order with this id is {known.state} already; the second one is refused, the first is as it was"
-            self._journal.refuse(known, RejectCode.DUPLICATE_ORDER_ID, text)
-            return
-        record = OrderRecord(with_enum_members(order))
-        self._journal.receive(record)
-        rejection = (
-            self._validator.check(record.order, self.clock.now_ns)
-            or self._children.check(record)
-            or self._find_broker(record)
-        )
-        if rejection is not None:
-            self._journal.advance(record, OrderEvent.REJECTED, rejection.code, rejection.reason)
-            return
-        self._journal.advance(record, OrderEvent.VALIDATED)
-        if order.group_id or order.parent_id:
-            self._groups.admit(record)
-        else:
-            self._router.submit(record)
+        intake.take(order)
 
     @handles(CancelOrder)
     def on_cancel_order(self, request: CancelOrder) -> None:
@@ -165,20 +139,19 @@ class OrderManager(Component):
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:
         """Add a fill to its order, once, and let those that depend on it follow."""
-        book = self._book
+        book, journal = self._book, self._journal
         record = book.active.get(fill.order_id)
         if record is not None and fills_all(record, fill):
-            self._journal.fill(record, fill)
-            if record.order.group_id or book.by_parent:
-                self._groups.after_fill(record)
+            journal.fill(record, fill)
         else:
-            self._examine_fill(book.get(fill.order_id), fill)
-
-    def _examine_fill(self, record: OrderRecord | None, fill: Fill) -> None:
-        if record is None:
-            what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
-            self._refuse_unknown(fill.order_id, fill.symbol, what)
-        elif book_fill(self._journal, record, fill) and (record.order.group_id or self._book.by_parent):
+            record = book.get(fill.order_id)
+            if record is None:
+                what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
+                self._refuse_unknown(fill.order_id, fill.symbol, what)
+                return
+            if not book_fill(journal, record, fill):
+                return
+        if record.order.group_id or book.by_parent:
             self._groups.after_fill(record)
 
     @query
@@ -205,24 +178,6 @@ class OrderManager(Component):
             "duplicate_fills": counts["duplicate_fills"],
             **{code: counts[code] for code in (*RejectCode, *NoticeCode) if counts[code]},
         }
-
-    def _broker_of(self, order: Order) -> str | None:
-        """The broker for a plain order; None when it has none, or is not what its instrument trades in."""
-        if self._validator.check_instrument(order) is not None:
-            return None
-        broker = self._router.broker_of(order.symbol)
-        if broker is not None and self._validator.steps(order.symbol) is ANY_STEPS:
-            self._brokers[order.symbol] = broker
-        return broker
-
-    def _find_broker(self, record: OrderRecord) -> Rejection | None:
-        symbol = record.order.symbol
-        broker = self._router.broker_of(symbol)
-        if broker is None:
-            brokers = ", ".join(self.context.brokers) or "none"
-            return Rejection(RejectCode.NO_BROKER, f"no broker serves {symbol}; brokers of this run are {brokers}")
-        record.broker = broker
-        return None
 
     def _withdraw(self, records: list[OrderRecord], request: CancelOrder) -> None:
         for record in records:

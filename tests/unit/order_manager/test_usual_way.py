@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bus.runtime.settings import Instrument, RunSettings
 from components.order_manager import order_manager
 from components.order_manager.book import OrderRecord
+from components.order_manager.intake import Intake
 from schemas import (
     Direction,
     GroupType,
@@ -130,12 +131,12 @@ def test_both_ways_say_and_remember_the_same(messages):
 @pytest.mark.parametrize("order", [an_order, a_limit_order])
 def test_a_usual_order_takes_the_short_way(order, symbol):
     desk = Desk(BROKERS, RUN)
-    with mock.patch.object(desk.manager, "_examine", side_effect=AssertionError), no_closer_look_at_fills(desk):
+    with mock.patch.object(Intake, "take", side_effect=AssertionError), no_closer_look_at_fills():
         desk.publish(order(symbol=symbol), a_fill(symbol=symbol))
     states = [OrderState.RECEIVED, OrderState.VALIDATED, OrderState.ROUTED, OrderState.FILLED]
     assert [status.state for status in desk.of(OrderStatus)] == states
     assert len(desk.of(SubmitOrder)) == 1
 
 
-def no_closer_look_at_fills(desk: Desk) -> Any:
-    return mock.patch.object(desk.manager, "_examine_fill", side_effect=AssertionError)
+def no_closer_look_at_fills() -> Any:
+    return mock.patch.object(order_manager, "book_fill", side_effect=AssertionError)
