@@ -8,7 +8,7 @@ from bus.runtime.service import guarded
 from schemas import Message
 from schemas.registry import TYPE_IDS
 
-_LEAST, _MOST = 32, 256
+_LEAST, _MOST = 32, 1024
 
 
 class Outlook:
