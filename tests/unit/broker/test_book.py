@@ -142,3 +142,27 @@ def test_bars_observed_at_once_leave_a_book_as_one_by_one(before, gaps):
     at_once.observe_all(Block(bars[len(before) :]))
     for name in ("last", "last_ts", "previous_ts", "interval", "market"):
         assert getattr(one_by_one, name) == getattr(at_once, name)
+
+
+terms_of = st.one_of(
+    st.fixed_dictionaries(
+        {"order_type": st.just(OrderType.LIMIT), "limit_price": st.sampled_from((95.0, 99.0, 103.0))}
+    ),
+    st.fixed_dictionaries({"order_type": st.just(OrderType.STOP), "stop_price": st.sampled_from((96.0, 100.0, 104.0))}),
+    st.sampled_from(({"order_type": OrderType.MARKET}, {"order_type": OrderType.MARKET_ON_CLOSE})),
+)
+
+
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.sampled_from(Direction), terms_of, st.integers(0, 9)), max_size=20),
+    prices=st.tuples(st.integers(93, 106), st.integers(0, 8)),
+)
+def test_a_book_is_reached_where_it_finds_an_order(steps, prices):
+    book, orders = a_book(), []
+    low, high = float(prices[0]), float(sum(prices))
+    for number, (comes, direction, terms, which) in enumerate(steps, 1):
+        if comes:
+            orders.append(placed(book, number, direction=direction, **terms))
+        elif orders:
+            book.remove(orders.pop(which % len(orders)))
+        assert book.is_reached(low, high) == bool(book.reached(low, high))

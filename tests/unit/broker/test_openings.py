@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from components.broker import SimulatedBroker
 from components.broker.path import PathStyle
 from components.broker.pricing import FillPrice
-from schemas import Bar, Direction, GroupType, Message, OrderType, SubmitCancel, SubmitOrder, TimeInForce
+from schemas import (
+    Bar,
+    Direction,
+    Fill,
+    GroupType,
+    Liquidity,
+    Message,
+    OrderType,
+    SubmitCancel,
+    SubmitOrder,
+    TimeInForce,
+)
 from tests.conformance.broker_traffic import traffic
 from tests.support.bench import Bench
 from tests.support.builders import DAY_NS, T0, an_order
@@ -119,3 +130,11 @@ def test_what_waits_for_volume_needs_no_walk(monkeypatch):
     monkeypatch.setattr("components.broker.venue.Venue.walk", lambda *_: walked.append(1))
     assert [m.quantity for m in said(messages, False) if not isinstance(m, Bar | SubmitOrder)] == [500.0, 400.0]
     assert not walked
+
+
+def test_a_limit_order_that_came_in_a_bar_without_volume_takes_liquidity_in_the_next():
+    messages = messages_of([(1, 5_000.0, 100), a_limit(Direction.BUY, 98.5), (1, 0.0, 100), (1, 5_000.0, 98)])
+    slippage = {"model": "fixed", "price_impact": 0.001}
+    (fill,) = [m for m in said(messages, False, slippage=slippage) if isinstance(m, Fill)]
+    assert (fill.liquidity, round(fill.price, 9)) == (Liquidity.TAKER, 98.098)
+    assert said(messages, False, slippage=slippage) == said(messages, True, slippage=slippage)
