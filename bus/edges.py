@@ -8,19 +8,10 @@ from typing import Final
 
 from bus.errors import ComponentError
 from bus.inbox import Turns
+from bus.runtime.canonical import canonical_emit, refuse_to_publish
 from bus.runtime.component import Emit, Source
 from bus.runtime.means import Means
-from bus.runtime.runner import (
-    Member,
-    Output,
-    Runner,
-    canonical_emit,
-    emitted_types,
-    failure,
-    is_ours,
-    refuse_to_publish,
-    stream_of,
-)
+from bus.runtime.runner import Member, Output, Runner, emitted_types, failure, is_ours, stream_of
 from bus.runtime.settings import RunContext
 from schemas import Bar, EndOfStream, Message, Quote, StartStream, StopStream, Trade
 from schemas.registry import TYPE_IDS

@@ -23,18 +23,11 @@ from bus.local_order import Captured, Uncaptured, blame
 from bus.local_route import Outlook, Route
 from bus.log import Log
 from bus.runtime.block import Block
+from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Handler, Source
 from bus.runtime.means import Means
-from bus.runtime.runner import (
-    LazyLoop,
-    begin,
-    direct_handlers,
-    emitted_types,
-    refuse_to_publish,
-    stop_all,
-    stream_of,
-)
+from bus.runtime.runner import LazyLoop, begin, direct_handlers, emitted_types, stop_all, stream_of
 from bus.runtime.settings import RunContext
 from bus.timers import TimerQueue, heeding, sets_timers
 from bus.topics import Wiring

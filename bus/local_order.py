@@ -14,9 +14,10 @@ from typing import Final
 from bus.local_route import Route
 from bus.log import Log
 from bus.runtime.block import Block
+from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler
-from bus.runtime.runner import Member, emitted_types, failure, is_ours, nothing_to_answer, refuse_to_publish
+from bus.runtime.runner import Member, emitted_types, failure, is_ours, nothing_to_answer
 from bus.sequencer import HUB, Sequencer, SourceRule
 from schemas import Message
 from schemas.codec import encode

@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler
 from bus.runtime.means import Means, result_of, submit
 from bus.runtime.modes import ThreadModel
-from bus.runtime.runner import LazyLoop, Output, failure, nothing_to_answer, refuse_to_publish
+from bus.runtime.runner import LazyLoop, Output, failure, nothing_to_answer
 from bus.runtime.service import Service, guarded, is_async, key_field, key_function
 from schemas import Message
 

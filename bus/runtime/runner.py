@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bus.errors import AdmfError, ComponentError, ProtocolError, StopNow
+from bus.runtime.canonical import canonical_block, canonical_emit, refuse_to_publish
 from bus.runtime.clock import Clock
 from bus.runtime.component import STOP_ORDER, Component, Emit, Handler, Source
 from bus.runtime.means import Means
 from bus.runtime.service import Service, divided, guarded, is_async, key_field
 from bus.runtime.settings import RunContext
 from schemas import EndOfStream, Message, StreamEnding
-from schemas.codec import DecodeError, canonical
 from schemas.registry import TYPE_IDS
 
 if TYPE_CHECKING:
@@ -59,12 +59,6 @@ def is_ours(component: Component) -> bool:
     return type(component).__module__.partition(".")[0] in OUR_PACKAGES
 
 
-def refuse_to_publish(component: Component, message: object) -> ProtocolError:
-    """The error of a component that publishes what it did not declare."""
-    allowed = ", ".join(t.__name__ for t in component.emits) or "nothing"
-    return ProtocolError(f"{component.name} published {type(message).__name__}, but declares that it emits {allowed}")
-
-
 def nothing_to_answer(component: Component) -> ProtocolError:
     """The error of a component that emits while it handles nothing: what place in the order should that have?"""
     return ProtocolError(f"{component.name} emitted while it handled no message; only handlers emit")
@@ -101,12 +95,6 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def canonical_emit(component: Component, emit: Emit) -> Emit:
-    """An emit that first makes the message what every reader of its bytes would see."""
-
-    return lambda message: emit(_canonical_of(component, message))
-
-
 def stream_of(source: Source) -> Iterator[list[Message]]:
     """A source's blocks; those of the user's own sources made canonical, as what components emit.
 
@@ -115,20 +103,11 @@ def stream_of(source: Source) -> Iterator[list[Message]]:
     """
     try:
         for block in source.blocks():
-            yield block if is_ours(source) else [_canonical_of(source, message) for message in block]
+            yield block if is_ours(source) else canonical_block(source, block)
     except GeneratorExit:
         raise
     except BaseException as error:
         raise failure(source, error) from error
-
-
-def _canonical_of(component: Component, message: Message) -> Message:
-    try:
-        return canonical(message)
-    except DecodeError as error:
-        raise ProtocolError(f"{component.name} published a message that does not fit its type: {error}") from error
-    except KeyError:
-        raise refuse_to_publish(component, message) from None
 
 
 def begin(component: Component, context: RunContext, emit: Emit, clock: Clock) -> None:
