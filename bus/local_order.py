@@ -12,7 +12,8 @@ from operator import length_hint
 from typing import Final
 
 from bus.local_route import Route
-from bus.log import Log
+from bus.log import TOGETHER, Log
+from bus.record import BODY
 from bus.runtime.block import Block
 from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
@@ -21,6 +22,8 @@ from bus.runtime.runner import Member, emitted_types, failure, is_ours, nothing_
 from bus.sequencer import HUB, Sequencer, SourceRule
 from schemas import Message
 from schemas.codec import encode
+
+_pack_body = BODY.pack
 
 _COUNTED_TOGETHER: Final = 4096
 
@@ -162,24 +165,34 @@ class Captured:
 
     def take_in(self, source: int, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
-        sequencer, last, part = self._sequencer, self._sequencer.last, run.part(start, end)
+        sequencer, last, count = self._sequencer, self._sequencer.last, end - start
         route = self._routes[run.message_type]
-        self._log.append_run(sequencer.head + 1, last[source] + 1, source, route.type_id, part)
-        sequencer.head += len(part)
-        last[source] += len(part)
-        route.count += len(part)
+        seq, source_seq = sequencer.head + 1, last[source] + 1
+        if count == 1:
+            message = run[start]
+            payload = encode(message)
+            body = _pack_body(len(payload), seq, message.ts, source_seq, 0, source, route.type_id) + payload
+            self._log.append_body(body)
+            self._log.settle(TOGETHER)
+        else:
+            self._log.append_run(seq, source_seq, source, route.type_id, run.part(start, end))
+        sequencer.head += count
+        last[source] += count
+        route.count += count
 
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
         answers, log, sequencer, now_ns = self.answers, self._log, self._sequencer, self._clock.now_ns
-        last, heard = sequencer.last, sequencer.head
+        last, heard, append_body = sequencer.last, sequencer.head, log.append_body
         try:
             for source, route, cause, message in answers:  # and what is answered joins the end
                 payload = encode(message)
                 sequencer.head = seq = sequencer.head + 1
                 last[source] = source_seq = last[source] + 1
                 route.count += 1
-                log.append(seq, now_ns, source_seq, heard if cause == _HEARD else cause, source, route.type_id, payload)
+                caused_by = heard if cause == _HEARD else cause
+                body = _pack_body(len(payload), seq, now_ns, source_seq, caused_by, source, route.type_id) + payload
+                append_body(body)
                 self._cause = seq
                 try:
                     for handler in route.handlers:
@@ -189,6 +202,7 @@ class Captured:
         finally:
             answers.clear()
         self._cause = 0
+        log.settle(TOGETHER)
 
 
 def blame(handler: Handler, error: BaseException) -> BaseException:

@@ -12,42 +12,50 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Sequence
-from operator import attrgetter
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from bus.errors import LogError
 from bus.record import (
     BODY,
     DIGESTED_FROM,
-    EPOCH_SUM,
     FOOTER_TYPE,
     HEADER_SIZE,
     MARK_TYPE,
     MAX_PAYLOAD,
-    SEAL,
     encode_record,
+    fitting,
+    seal,
+    seal_all,
+    seq_of,
     too_long,
 )
-from bus.record_run import LEAST, MOST, encode_run
+from bus.record_run import LEAST, MOST, encode_bodies, equally_long, seal_bodies, times_of
 from schemas import Message
 from schemas.codec import encode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 MAGIC: Final = b"ADMFLOG\x01"
 SUFFIX: Final = ".admflog"
 MARK_EVERY: Final = 4096
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
-_BUFFER_BYTES: Final = 1024 * 1024
+TOGETHER: Final = 256
+"""So many bodies are worth the while of taking them in; more do not stay in the processor's cache."""
+_BUFFER_BYTES: Final = 64 * 1024
 _HASHED_TOGETHER: Final = 64
 """A live run flushes what may be one record: that many records are hashed at once all the same."""
 _HEAD: Final = struct.Struct("<8sIQ32s")
 SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
 VERSION: Final = 1
 
-_ts_of = attrgetter("ts")
-_pack_body, _pack_seal = BODY.pack, SEAL.pack
+_pack_body = BODY.pack
 
 
 def segment_head(first_seq: int, digest: bytes) -> bytes:
@@ -85,7 +93,7 @@ class RunDigest:
         self._noted: list[bytes] = []
         self.add = self._noted.append
 
-    def update(self, data: bytes | memoryview) -> None:
+    def update(self, data: Buffer) -> None:
         """Hash what was noted, then the data."""
         self.settle()
         self._hash.update(data)
@@ -102,58 +110,120 @@ class RunDigest:
         return self._hash.digest()
 
 
-class Appends(Protocol):
-    """A log, as far as appending goes."""
-
-    def append(
-        self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
-    ) -> bytes:
-        """Append a record and return its bytes."""
-
-
-def append_each(
-    log: Appends, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]
-) -> None:
-    """Append messages from outside, each at its own `ts`; `seq` and `source_seq` are the first one's."""
-    for index, message in enumerate(messages):
-        log.append(seq + index, _ts_of(message), source_seq + index, 0, source, type_id, encode(message))
-
-
-class DigestLog:
-    """Capture `digest`: every record is encoded and digested, none is kept."""
+class _Appends(ABC):
+    """What every log has: bodies that wait until there are many, and runs that are many."""
 
     def __init__(self) -> None:
-        self._digest = RunDigest()
         self.records = 0
+        """Those that have been taken in."""
+        self._digest = RunDigest()
+        self._bodies: list[bytes] = []
+        self.append_body = self._bodies.append
+        """Append the record of the first epoch with this body. It is taken in later, at the latest by `settle`."""
+
+    def settle(self, at_least: int = 1) -> None:
+        """Take in the bodies that were appended, if they are so many."""
+        bodies = self._bodies
+        if len(bodies) < at_least:
+            return
+        try:
+            while bodies:
+                part = bodies[: fitting(bodies, *self._room(seq_of(bodies[0])))]
+                del bodies[: len(part)]
+                self._take(b"".join(part), len(part), seq_of(part[-1]), partial(seal_all, part))
+        except BaseException:
+            bodies.clear()  # nothing may follow what is lacking
+            raise
+
+    def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
+        """Append messages of one type from outside, each at its own `ts`; `seq` and `source_seq` are the first one's.
+
+        Where their payloads are equally long, many are taken in at once.
+        """
+        for start in range(0, len(messages), MOST):
+            part = messages[start : start + MOST]
+            payloads = equally_long(part) if len(part) >= LEAST else None
+            if payloads is None:
+                self._append_each(seq + start, source_seq + start, source, type_id, part)
+            else:
+                self.settle()
+                self._append_equal(seq + start, source_seq + start, source, type_id, part, payloads)
+
+    def _append_each(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Any]) -> None:
+        for message in messages:
+            payload = encode(message)
+            body = _pack_body(len(payload), seq, message.ts, source_seq, 0, source, type_id) + payload
+            self.append_body(body)
+            seq += 1
+            source_seq += 1
+        self.settle(TOGETHER)
+
+    def _append_equal(
+        self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message], payloads: NDArray[Any]
+    ) -> None:
+        times, size = times_of(messages, payloads), HEADER_SIZE + payloads.shape[1]
+        done = 0
+        while done < len(messages):
+            most, room = self._room(seq + done)
+            part = slice(done, done + min(most, -(-room // size)))
+            bodies = encode_bodies(seq + done, source_seq + done, source, type_id, times[part], payloads[part])
+            done += len(bodies)
+            self._take(bodies, len(bodies), seq + done - 1, partial(seal_bodies, bodies))
+
+    def flush(self) -> None:
+        """Hand all appended records to the operating system, if they are to be kept."""
+        self.settle()
+        self._hand_over()
+
+    @abstractmethod
+    def _hand_over(self) -> None:
+        """Hand what was taken in to the operating system."""
+
+    @abstractmethod
+    def _room(self, seq: int) -> tuple[int, int]:
+        """How many records, and bytes of which at least one, may be taken in at once when `seq` is the next one."""
+
+    @abstractmethod
+    def _take(self, bodies: Buffer, count: int, last_seq: int, records: Callable[[], Buffer]) -> None:
+        """Take in so many records, of which these are the bodies, one behind another."""
+
+
+class DigestLog(_Appends):
+    """Capture `digest`: every record is encoded and digested, none is kept."""
 
     def append(
         self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
     ) -> bytes:
         """Digest the record and return its bytes."""
         record = encode_record(seq, ts, source_seq, cause, source, type_id, payload)
+        self.settle()
         self._digest.update(record[DIGESTED_FROM:])
         self.records += 1
         return record
-
-    def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
-        """As `append_each`."""
-        append_each(self, seq, source_seq, source, type_id, messages)
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
 
     def abandon(self) -> None:
         """Nothing is kept."""
 
     def close(self) -> str:
         """The digest as hexadecimal text."""
+        self.settle()
         return self._digest.value().hex()
 
+    def _hand_over(self) -> None:
+        """Nothing is kept."""
 
-class LogWriter:
+    def _room(self, _: int) -> tuple[int, int]:
+        return MOST, SEGMENT_BYTES
+
+    def _take(self, bodies: Buffer, count: int, *_: object) -> None:
+        self._digest.update(bodies)
+        self.records += count
+
+
+class LogWriter(_Appends):
     """Capture `full`: appends records to segment files in `folder`, which must not hold a log already.
 
-    Records are buffered until `flush`, `close`, or a megabyte of them. A flushed record survives the death of this
+    Records are buffered until `flush`, `close`, or many kilobytes of them. A flushed record survives the death of this
     process, not of the machine.
 
     Raises:
@@ -161,6 +231,7 @@ class LogWriter:
     """
 
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        super().__init__()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -168,11 +239,8 @@ class LogWriter:
         if any(folder.glob(f"*{SUFFIX}")):
             raise LogError(f"{folder}: holds a message log already; a log is never overwritten")
         self.folder = folder
-        self.records = 0
         self._segment_bytes = max(segment_bytes, SEGMENT_HEAD_SIZE + 1)  # one record at least
-        self._digest = RunDigest()
-        self._buffer: list[bytes] = []
-        self._note, self._keep = self._digest.add, self._buffer.append
+        self._buffer: list[Buffer] = []
         self._size = 0
         """Of the segment, with what is buffered."""
         self._flush_at = 0
@@ -184,15 +252,17 @@ class LogWriter:
         self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
     ) -> bytes:
         """Append the record and return its bytes, which are those of `encode_record`."""
+        if self._bodies:
+            self.settle()
         if self._size >= self._segment_bytes:
-            self._roll(seq)
+            self._room(seq)
         length = len(payload)
         if length > MAX_PAYLOAD:
-            raise too_long(type_id, payload)
+            raise too_long(type_id, length)
         body = _pack_body(length, seq, ts, source_seq, cause, source, type_id) + payload
-        record = _pack_seal(crc32(body, EPOCH_SUM), 1) + body
-        self._note(body)
-        self._keep(record)
+        record = seal(body)
+        self._digest.add(body)
+        self._buffer.append(record)
         self._size = size = self._size + HEADER_SIZE + length
         self._last_seq = seq
         self.records = count = self.records + 1
@@ -200,52 +270,42 @@ class LogWriter:
             self._pause()
         return record
 
-    def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
-        """As `append_each`, many at once where their payloads are equally long."""
-        payloads = list(map(encode, messages))
-        if len(payloads) < LEAST or len(set(map(len, payloads))) > 1:
-            append_each(self, seq, source_seq, source, type_id, messages)
-            return
-        times = list(map(_ts_of, messages))
-        done = 0
-        while done < len(payloads):
-            if self._size >= self._segment_bytes:
-                self._roll(seq + done)
-            part = slice(done, done + self._room(HEADER_SIZE + len(payloads[0])))
-            records, bodies = encode_run(seq + done, source_seq + done, source, type_id, times[part], payloads[part])
-            done += len(payloads[part])
-            self._note(bodies)
-            self._keep(records)
-            self._size += len(records)
-            self._last_seq = seq + done - 1
-            self.records += len(payloads[part])
-            self._pause()
+    def _room(self, seq: int) -> tuple[int, int]:
+        if self._size >= self._segment_bytes:
+            self._close_file()
+            self._open_segment(seq)
+        return MARK_EVERY - self.records % MARK_EVERY, self._segment_bytes - self._size
 
-    def _room(self, size: int) -> int:
-        """How many records of this size fit before the next mark and the end of the segment, at most `MOST`."""
-        return min(MARK_EVERY - self.records % MARK_EVERY, -(-(self._segment_bytes - self._size) // size), MOST)
+    def _take(self, bodies: Buffer, count: int, last_seq: int, records: Callable[[], Buffer]) -> None:
+        data = records()
+        self._digest.update(bodies)
+        self._buffer.append(data)
+        self._size += memoryview(data).nbytes
+        self._last_seq = last_seq
+        self.records += count
+        self._pause()
 
     def _pause(self) -> None:
         """Between two records: write a mark, and what is buffered, if it is time."""
         if not self.records % MARK_EVERY:
             self._mark(MARK_TYPE)
         if self._size >= self._flush_at:
-            self.flush()
+            self._hand_over()
 
-    def flush(self) -> None:
-        """Hand all appended records to the operating system."""
+    def _hand_over(self) -> None:
         if not self._buffer:
             return
         if self._file < 0:
             raise LogError(f"{self.folder}: the message log is closed and takes no more records")
         self._digest.settle(_HASHED_TOGETHER)
-        self._write(b"".join(self._buffer))
+        self._write(self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer))
         self._buffer.clear()
         self._flush_at = self._size + _BUFFER_BYTES
 
     def abandon(self) -> None:
         """Write what was appended and close the file without a footer: the run was broken off."""
         if self._file >= 0:
+            self.settle()
             self._close_file()
 
     def close(self) -> str:
@@ -254,12 +314,13 @@ class LogWriter:
         Again, or after the disk refused a write: only return the digest, of all that was appended.
         """
         if self._file >= 0:
+            self.settle()
             self._mark(FOOTER_TYPE)
             self._close_file()
         return self._digest.value().hex()
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _write(self, data: Buffer) -> None:
+        view = memoryview(data).cast("B")
         try:
             while view:
                 view = view[os.write(self._file, view) :]
@@ -275,12 +336,8 @@ class LogWriter:
         self._buffer.append(mark)
         self._size += len(mark)
 
-    def _roll(self, next_seq: int) -> None:
-        self._close_file()
-        self._open_segment(next_seq)
-
     def _close_file(self) -> None:
-        self.flush()
+        self._hand_over()
         os.close(self._file)
         self._file = -1
 

@@ -10,7 +10,9 @@ which was not. That is why crc32 and epoch come first: each of the two is over o
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from functools import partial
+from itertools import repeat
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -23,6 +25,7 @@ SEAL: Final = struct.Struct("<II")
 EPOCH_SUM: Final = crc32(struct.pack("<I", 1))
 """The checksum of the first epoch, from which that of a record of the first epoch goes on."""
 _CRC: Final = struct.Struct("<I")
+_pack_body, _pack_seal = BODY.pack, SEAL.pack
 HEAD: Final = struct.Struct("<IIIQqQQHH")
 """All fields of the head, in the order above: for readers that unpack it at once."""
 HEADER_SIZE: Final = HEAD.size
@@ -68,14 +71,50 @@ def encode_record(
         LogError: the payload is longer than a reader would accept.
     """
     if len(payload) > MAX_PAYLOAD:
-        raise too_long(type_id, payload)
-    body = BODY.pack(len(payload), seq, ts, source_seq, cause, source, type_id) + payload
+        raise too_long(type_id, len(payload))
+    body = _pack_body(len(payload), seq, ts, source_seq, cause, source, type_id) + payload
     return SEAL.pack(crc32(body, crc32(_CRC.pack(epoch))), epoch) + body
 
 
-def too_long(type_id: int, payload: bytes) -> LogError:
+def seal(body: bytes) -> bytes:
+    """The record of the first epoch with this body."""
+    return _pack_seal(crc32(body, EPOCH_SUM), 1) + body
+
+
+def seal_all(bodies: Sequence[bytes]) -> bytes:
+    """The records of the first epoch with these bodies, one behind another."""
+    parts = [b""] * (2 * len(bodies))
+    parts[::2] = map(_pack_seal, map(crc32, bodies, repeat(EPOCH_SUM)), repeat(1))
+    parts[1::2] = bodies
+    return b"".join(parts)
+
+
+def seq_of(body: bytes) -> int:
+    """The seq that a body says."""
+    return int.from_bytes(body[4:12], "little")
+
+
+def fitting(bodies: Sequence[bytes], most: int, room: int) -> int:
+    """How many records with these bodies can be written: at most `most`, each where some of so many bytes is left.
+
+    Raises:
+        LogError: the first one's payload is longer than a reader would accept.
+    """
+    count = min(most, len(bodies))
+    if sum(map(len, bodies[:count])) + SEAL.size * count <= min(room, MAX_PAYLOAD):
+        return count
+    for index, body in enumerate(bodies[:count]):
+        if room <= 0 or (index and len(body) - BODY.size > MAX_PAYLOAD):
+            return index
+        if len(body) - BODY.size > MAX_PAYLOAD:
+            raise too_long(int.from_bytes(body[38:40], "little"), len(body) - BODY.size)
+        room -= SEAL.size + len(body)
+    return count
+
+
+def too_long(type_id: int, length: int) -> LogError:
     """The error of a payload that no reader would accept."""
-    return LogError(f"a message of type {type_id} has {len(payload)} bytes, more than the {MAX_PAYLOAD} allowed")
+    return LogError(f"a message of type {type_id} has {length} bytes, more than the {MAX_PAYLOAD} allowed")
 
 
 def digested(record: bytes) -> bytes:

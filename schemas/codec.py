@@ -6,7 +6,7 @@ reader of them that we measured (docs/benchmarks.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +19,11 @@ class DecodeError(ValueError):
     """A payload is not what its type says."""
 
 
-encode: Final[Callable[[Message], bytes]] = msgspec.msgpack.Encoder().encode
+_ENCODER: Final = msgspec.msgpack.Encoder()
+encode: Final[Callable[[Message], bytes]] = _ENCODER.encode
 """A message's payload. Raises TypeError for a field that is neither plain Python nor a message (numpy scalars)."""
+encode_all: Final[Callable[[Sequence[Message]], bytes]] = _ENCODER.encode
+"""A msgpack array of messages: a head of 1, 3 (from 16 on) or 5 (from 65,536 on) bytes, and their payloads."""
 
 _DECODERS: Final[dict[int, Callable[[bytes | memoryview], Message]]] = {
     type_id: msgspec.msgpack.Decoder(cls).decode for type_id, cls in MESSAGE_TYPES.items()

@@ -17,8 +17,8 @@ from bus.errors import ComponentError
 from bus.hosts import MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.local import LocalBus
-from bus.log import DigestLog, append_each
-from bus.record import Record, decode_record
+from bus.log import DigestLog, Log
+from bus.record import Record, decode_record, seal
 from bus.roster import EndpointSpec
 from bus.runtime.component import COMPONENT_TYPES, Component, Source
 from bus.runtime.runner import Member, Runner
@@ -27,6 +27,7 @@ from bus.topics import Wiring
 from bus.wave import Link, WaveBus
 from bus.wave_hub import WaveHub
 from schemas import Message, RunStarted
+from schemas.codec import encode
 from schemas.registry import TYPE_IDS
 
 TRANSPORTS = ("local", "main", "pool", "threads", "ipc", "tcp", "mixed")
@@ -37,12 +38,23 @@ TIMEOUT_S = 60.0
 Components = Sequence[Component]
 
 
+def append_each(log: Log, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Message]) -> None:
+    """What `append_run` does, record by record."""
+    for index, message in enumerate(messages):
+        log.append(seq + index, message.ts, source_seq + index, 0, source, type_id, encode(message))
+
+
 class KeepingLog(DigestLog):
     """Keeps the bytes of every record in memory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.kept: list[bytes] = []
+        self.append_body = self._keep_body
+
+    def _keep_body(self, body: bytes) -> None:
+        record, _ = decode_record(seal(body))
+        self.append(*record[:4], *record[5:])
 
     def append(self, *fields: Any) -> bytes:
         self.kept.append(super().append(*fields))
