@@ -32,7 +32,7 @@ from bus.runtime.settings import RunContext
 from bus.timers import TimerQueue, heeding, sets_timers
 from bus.topics import Wiring
 from schemas import ComponentFailed, Halt, Message
-from schemas.registry import MESSAGE_TYPES, TYPE_IDS
+from schemas.registry import MESSAGE_TYPES
 
 
 class LocalBus:
@@ -51,7 +51,8 @@ class LocalBus:
     @property
     def counts(self) -> dict[int, int]:
         """Records so far by type id, without types of which there were none."""
-        return {TYPE_IDS[message_type]: count for message_type, count in self._order.counts().items() if count}
+        self._order.count()
+        return {route.type_id: route.count for route in self._routes.values() if route.count}
 
     def tap(self, message_type: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of a type."""
@@ -134,9 +135,9 @@ class LocalBus:
         if most is not None and start + most < end:
             end = start + most
         if at_once:
-            end = self._hear(at_once, source, run, start, end)
+            end = self._hear(at_once, source, route, run, start, end)
         self.clock.now_ns = run[end - 1].ts
-        order.take_in(source, run, start, end)
+        order.take_in(source, route, run, start, end)
         if later:
             self._catch_up(later, run, start, end)
         if order.answers:
@@ -146,7 +147,7 @@ class LocalBus:
             outlook.unanswered()
         return end
 
-    def _hear(self, handlers: Sequence[Handler], source: int, run: Block, start: int, end: int) -> int:
+    def _hear(self, handlers: Sequence[Handler], source: int, route: Route, run: Block, start: int, end: int) -> int:
         """Call handlers with the messages of a run up to one that is answered; return the index behind it."""
         clock, answers, ahead, handler = self.clock, self._order.answers, iter(run[start:end]), handlers[0]
         self._order.heeds = True
@@ -166,7 +167,7 @@ class LocalBus:
                         break
         except BaseException as error:
             # What was heard, and last what it failed at, has its place in the order.
-            self._order.take_in(source, run, start, end - length_hint(ahead))
+            self._order.take_in(source, route, run, start, end - length_hint(ahead))
             raise blame(handler, error) from error
         self._order.heeds = False
         return end - length_hint(ahead)

@@ -40,10 +40,10 @@ class Uncaptured:
         self.answers: list[Message] = []
         self.heeds = False
         """Whether a component is handling something, and may answer it."""
+        self._routes = routes
         self._handlers = {message_type: route.handlers for message_type, route in routes.items()}
-        self._counts: Counter[type[Message]] = Counter()
         self._heard: list[type[Message]] = []
-        """Types of messages that are not counted yet."""
+        """Types of messages that their routes have not counted yet."""
 
     def emitter(self, member: Member) -> Emit:
         """The way out of a component.
@@ -65,11 +65,11 @@ class Uncaptured:
 
         return emit
 
-    def counts(self) -> Counter[type[Message]]:
-        """How many messages of each type have had their turn."""
-        self._counts.update(self._heard)
+    def count(self) -> None:
+        """Bring the counts of the routes up to date."""
+        for message_type, count in Counter(self._heard).items():
+            self._routes[message_type].count += count
         self._heard.clear()
-        return self._counts
 
     def first_answer(self) -> type[Message]:
         """The type of the message whose turn is next."""
@@ -83,9 +83,9 @@ class Uncaptured:
         """Give a message of the hub that nobody hears its place in the order."""
         self._heard.append(type(message))
 
-    def take_in(self, _source: int, run: Block, start: int, end: int) -> None:
+    def take_in(self, _source: int, route: Route, _run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
-        self._counts[run.message_type] += end - start
+        route.count += end - start
 
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
@@ -104,7 +104,7 @@ class Uncaptured:
             answers.clear()
         self.heeds = False
         if len(self._heard) > _COUNTED_TOGETHER:
-            self.counts()
+            self.count()
 
 
 class Captured:
@@ -144,9 +144,8 @@ class Captured:
 
         return emit
 
-    def counts(self) -> Counter[type[Message]]:
-        """How many messages of each type have had their turn."""
-        return Counter({message_type: route.count for message_type, route in self._routes.items()})
+    def count(self) -> None:
+        """The counts of the routes are up to date."""
 
     def first_answer(self) -> type[Message]:
         """The type of the message whose turn is next."""
@@ -163,10 +162,9 @@ class Captured:
         self._log.append(seq, self._clock.now_ns, sequencer.last[HUB], 0, HUB, route.type_id, payload)
         route.count += 1
 
-    def take_in(self, source: int, run: Block, start: int, end: int) -> None:
+    def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
         sequencer, last, count = self._sequencer, self._sequencer.last, end - start
-        route = self._routes[run.message_type]
         seq, source_seq = sequencer.head + 1, last[source] + 1
         if count == 1:
             message = run[start]

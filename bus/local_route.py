@@ -43,7 +43,7 @@ class Outlook:
 
 
 class Route:
-    """The way of one message type: who takes it, in rank order, and how many a log has of it."""
+    """The way of one message type: who takes it, in rank order, and how many there have been."""
 
     __slots__ = ("_takers", "count", "handlers", "message_type", "type_id")
 

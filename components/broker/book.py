@@ -120,14 +120,16 @@ class Book:
 
     def observe_all(self, bars: Block) -> None:
         """Remember many bars at once, as `observe` would one after another."""
-        times, gaps = bars.column("ts"), {self.interval, *bars.gaps}
-        if self.last_ts:
-            gaps.add(times[0] - self.last_ts)
-        gaps.discard(0)
-        self.interval = min(gaps, default=0)
+        interval, first_gap = self.interval, bars[0].ts - self.last_ts
+        if first_gap != interval or bars.gaps != {interval}:
+            gaps = {interval, *bars.gaps}
+            if self.last_ts:
+                gaps.add(first_gap)
+            gaps.discard(0)
+            self.interval = min(gaps, default=0)
         self.observe(bars[-1])
-        if len(times) > 1:
-            self.previous_ts = times[-2]
+        if len(bars) > 1:
+            self.previous_ts = bars[-2].ts
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
