@@ -32,7 +32,7 @@ from deploy.plan import Plan, plan_of
 from deploy.replay.capture import open_capture
 from deploy.replay.planning import plan_replay
 from deploy.replay.reexecution import reexecute
-from schemas import ComponentFailed
+from schemas import Bar, ComponentFailed
 from tests.support.launching import ROOT
 from tests.support.waiting import until
 
@@ -214,6 +214,14 @@ def test_other_threads_may_ask_while_the_run_goes_on(isolation, tmp_path):
                 broker.get_order_status(order.order.order_id)
             assert set(portfolio.positions()) <= {"AAPL", "IBM", "MSFT", "ORCL"}
 
+    on_bar = parts["strategy"].on_bar
+
+    def on_bar_and_wait(bar: Bar) -> None:
+        on_bar(bar)
+        before = len(looks)
+        until(lambda: len(looks) > before + 1 or not thread.is_alive(), 10, "another look")
+
+    parts["strategy"].on_bar = on_bar_and_wait
     for name in ("manager", "portfolio", "broker"):
         parts[name].initialize(plan.context, lambda _: None, Clock())
     thread = threading.Thread(target=look, daemon=True)
