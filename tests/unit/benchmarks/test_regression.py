@@ -61,9 +61,9 @@ def test_a_baseline_is_rewritten_for_this_python_only(check):
 
 
 def test_counts_are_the_same_every_time_and_higher_where_more_is_done(tmp_path):
-    first, again = (counts_a_bar(Case("W2", "none", 1_000), tmp_path) for _ in range(2))
+    first, again = (counts_a_bar(Case("W2", "none", 4_000), tmp_path) for _ in range(2))
     assert first == pytest.approx(again, rel=1e-2)
-    more = counts_a_bar(Case("W2", "full", 1_000), tmp_path)
+    more = counts_a_bar(Case("W2", "full", 4_000), tmp_path)
     assert more.calls > first.calls
     assert more.instructions > first.instructions > first.calls
 
