@@ -18,7 +18,7 @@ class Outlook:
     asked: it may answer them all. Who will not say anything is handed one message and asked again, then two, and so on.
     """
 
-    __slots__ = ("answer", "look", "patience")
+    __slots__ = ("answer", "foretold", "look", "patience")
 
     def __init__(self) -> None:
         self.look = _LEAST
@@ -26,17 +26,26 @@ class Outlook:
         """How many messages somebody is handed who would not say that it answers none of them."""
         self.answer: type[Message] | None = None
         """The type of the first answer to the last message, None where there was none."""
+        self.foretold = False
+        """Whether somebody may answer the next message: it said how many before it it would not."""
 
     def answered(self, answer: type[Message]) -> None:
         """A message was answered, first by one of this type."""
-        self.look, self.answer = _LEAST, answer
+        self.look, self.answer, self.foretold = _LEAST, answer, False
 
     def unanswered(self) -> None:
         """All were handed out that somebody was asked about, and none was answered."""
         self.look, self.answer = min(2 * self.look, _MOST), None
 
-    def refused(self) -> int:
-        """Somebody did not say that it answers none: so many messages are handed to it."""
+    def told(self, count: int) -> int:
+        """Somebody said that it will not answer so many messages; how many are handed out, by what it said.
+
+        0 says nothing of any message.
+        """
+        if count:
+            self.patience = 1
+            self.foretold = count < self.look
+            return count
         patience = self.patience
         self.patience = min(2 * patience, _MOST)
         return patience
@@ -71,6 +80,9 @@ class Route:
 
         None for all that there are.
         """
+        if outlook.foretold:
+            outlook.foretold = False
+            return self.handlers, [], 1
         message_type = self.message_type
         at_once: list[Handler] = []
         later: list[tuple[Handler, Handler]] = []
@@ -89,9 +101,10 @@ class Route:
                 count = owner.unanswered(run, start, outlook.look)
                 if count:
                     later.append((handler, on_block))
-                    outlook.patience = 1
                 else:
                     at_once.append(handler)
-                    count = outlook.refused()
+                count = outlook.told(count)
                 most = count if most is None else min(most, count)
+        if at_once or most is None or start + most == len(run):
+            outlook.foretold = False
         return at_once, later, most
