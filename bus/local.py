@@ -99,7 +99,7 @@ class LocalBus:
             sound = len(run)
             if times[0] < now_ns or min(run.gaps, default=0) < 0:
                 sound = _ascending([now_ns, *times])
-            route, part, start = self._routes[run.message_type], run.part(0, sound), 0
+            route, part, start = self._routes[run.message_type], run.part(0, sound).apart(), 0
             while start < sound:
                 start = self._until_answered(source, route, part, start)
             if sound < len(run):
@@ -135,7 +135,7 @@ class LocalBus:
         if most is not None and start + most < end:
             end = start + most
         if at_once:
-            end = self._hear(at_once, source, route, run, start, end)
+            end = self._hear(at_once, source, route, run, start, min(end, start + outlook.look))
         self.clock.now_ns = run[end - 1].ts
         order.take_in(source, route, run, start, end)
         if later:
@@ -143,7 +143,7 @@ class LocalBus:
         if order.answers:
             outlook.answered(order.first_answer())
             order.settle()
-        elif most is not None:
+        else:
             outlook.unanswered()
         return end
 
@@ -169,7 +169,8 @@ class LocalBus:
             # What was heard, and last what it failed at, has its place in the order.
             self._order.take_in(source, route, run, start, end - length_hint(ahead))
             raise blame(handler, error) from error
-        self._order.heeds = False
+        finally:
+            self._order.heeds = False
         return end - length_hint(ahead)
 
     def _catch_up(self, later: Sequence[tuple[Handler, Handler]], run: Block, start: int, end: int) -> None:
@@ -193,7 +194,7 @@ class LocalBus:
 def _runs(block: list[Message]) -> Iterator[Block]:
     """The block in parts of one type each; most are of one type as they are."""
     if isinstance(block, Block):
-        yield from (block,) if block else ()
+        yield from (block.apart(),) if block else ()
         return
     for _, group in itertools.groupby(block, type):
         yield Block(group)

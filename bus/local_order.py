@@ -90,7 +90,7 @@ class Uncaptured:
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
         answers, handlers = self.answers, self._handlers
-        going = iter(answers)
+        going, handler = iter(answers), None
         self.heeds = True
         try:
             for message in going:  # and what is answered joins the end
@@ -102,7 +102,7 @@ class Uncaptured:
         finally:
             self._heard += map(type, answers)
             answers.clear()
-        self.heeds = False
+            self.heeds = False
         if len(self._heard) > _COUNTED_TOGETHER:
             self.count()
 
@@ -199,11 +199,11 @@ class Captured:
                     raise blame(handler, error) from error
         finally:
             answers.clear()
-        self._cause = 0
+            self._cause = 0
         log.settle(TOGETHER)
 
 
-def blame(handler: Handler, error: BaseException) -> BaseException:
+def blame(handler: Handler | None, error: BaseException) -> BaseException:
     """The error of the component that the handler belongs to; a tap's error as it is."""
     owner = getattr(handler, "__self__", None)
     return failure(owner, error) if isinstance(owner, Component) else error

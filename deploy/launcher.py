@@ -258,7 +258,11 @@ def _record_failure(error: BaseException, bus: AnyBus | None, result: RunResult)
         message: ComponentFailed | Halt = Halt(result.error)
         if isinstance(error, ComponentError):
             message = ComponentFailed(error.component, error.error, error.traceback)
-        bus.fail(message)
+        try:
+            bus.fail(message)
+        except Exception as also:
+            # What made the run fail is what has to be known; that the log does not say so comes after it.
+            result.error += f"\nThe log does not say so, for it could not be written any more: {also}"
     result.counts = _counts(bus)
 
 

@@ -50,6 +50,15 @@ class Block(list[Any]):
         """The messages from `start` to before `end`, or as far as there are any."""
         return self if start == 0 and end >= len(self) else _Part(self, start, self[start:end])
 
+    def apart(self) -> Block:
+        """The same messages as a whole of their own."""
+        return self
+
+    def cut(self, start: int, end: int) -> Block:
+        """The messages from `start` to before `end` as a whole of their own, with the columns that are known."""
+        columns = {name: values[start:end] for name, values in self._columns.items()}
+        return Block(self[start:end], columns, {name: value for name, value in self._only.items() if value is not None})
+
     def column(self, name: str) -> list[Any]:
         """The values of a field, one a message."""
         values = self._columns.get(name)
@@ -93,6 +102,9 @@ class _Part(Block):
         if start == 0 and end >= len(self):
             return self
         return _Part(self.whole, self.start + start, self[start:end])
+
+    def apart(self) -> Block:
+        return self.whole.cut(self.start, self.start + len(self))
 
     def column(self, name: str) -> list[Any]:
         start = self.start

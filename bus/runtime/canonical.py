@@ -6,6 +6,7 @@ number of numpy's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from bus.errors import ProtocolError
@@ -31,12 +32,13 @@ def canonical_emit(component: Component, emit: Emit) -> Emit:
     return lambda message: emit(_canonical_of(component, message))
 
 
-def canonical_block(component: Component, messages: list[Message]) -> list[Message]:
+def canonical_block(component: Component, messages: Iterable[Message]) -> list[Message]:
     """The messages of a source as every reader of their bytes would see them: themselves, where they are that already.
 
     Raises:
         ProtocolError: a message does not fit its type.
     """
+    messages = list(messages)
     if len(set(map(type, messages))) == 1 and type(messages[0]) in TYPE_IDS:
         block = Block(messages)  # of its own, for whoever made one may be mistaken about its columns
         if _is_canonical(block):

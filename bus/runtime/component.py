@@ -104,7 +104,8 @@ class Component:
     unanswered: ClassVar[Callable[..., int] | None] = None
     """A method `unanswered(block, start, most)` of a component that takes blocks says of a type that is not quiet how
     many of these messages, from that index on and so many at most, it will not answer whatever else happens meanwhile:
-    these are as if it were. It may look at the messages, and changes nothing; 0 is always right."""
+    these are as if it were. It may look at the messages, and changes nothing; 0 is always right. What it takes later is
+    a part of this block (`Block.whole`, `Block.start`)."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

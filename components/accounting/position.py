@@ -53,6 +53,8 @@ class Position:
             return None
         if held + signed == 0.0:
             return self._leave(fill, fees, slippage, trade_id)
+        if not signed:
+            return None
         if (held > 0) == (signed > 0):
             self._add(fill, signed, fees, slippage)
             return None

@@ -7,6 +7,7 @@ reaches, and the fills are compared.
 from __future__ import annotations
 
 import copy
+import itertools
 
 from msgspec.structs import replace
 
@@ -81,6 +82,8 @@ def _copy(book: Book, bar: Bar, actions: list[Action], shadow: Desk) -> tuple[Bo
             copies[order_id] = copy.copy(order)
             copies[order_id].level = None
             shadow.adopt(copies[order_id])
+    # What is amended on the way comes after all that is there, and has a number of its own.
+    shadow.numbers = itertools.count(1 + max((order.number for order in copies.values()), default=0))
     twin = shadow.book(book.instrument.symbol)
     twin.position = book.position
     twin.last, twin.last_ts, twin.previous_ts, twin.interval = book.last, book.last_ts, book.previous_ts, book.interval

@@ -126,9 +126,9 @@ def bar_budget(volume: float, max_volume_pct: float | None, lot_size: float) -> 
     if max_volume_pct is None:
         return Budget(None)
     quantity = volume * max_volume_pct
-    return Budget(_in_lots(quantity, lot_size) if lot_size else (quantity + 1e-9) // 1.0)
+    return Budget(_in_lots(quantity, lot_size) if lot_size else float(math.floor(quantity + 1e-9)))
 
 
 def _in_lots(quantity: float, lot_size: float) -> float:
     """The whole lots in a quantity; all of it where there is no lot size."""
-    return tidy(math.floor(quantity / lot_size + 1e-9) * lot_size) if lot_size else quantity
+    return tidy(math.floor(quantity / lot_size + 1e-9) * lot_size) if lot_size else float(quantity)

@@ -6,7 +6,7 @@ import msgspec
 
 from components.broker.book import CANCEL, EXPIRE, REPLACE, REQUESTS, Action
 from components.broker.desk import Desk, resize
-from components.broker.working import Working, remainder, tidy
+from components.broker.working import Working, missing, remainder, tidy
 from schemas import Order, OrderType, ReportType, TimeInForce
 
 
@@ -72,6 +72,8 @@ def _fault(order: Working, amended: Order) -> tuple[str, str] | None:
         return "NOT_AMENDABLE", "symbol, direction and order type cannot be amended; cancel the order and send another"
     if remainder(amended.quantity, order.filled) <= 0:
         return "BELOW_FILLED", f"quantity {amended.quantity:.12g} is not above the {order.filled:.12g} that have filled"
+    if lacks := missing(amended):
+        return "INCOMPLETE_ORDER", f"a {amended.order_type} order needs {lacks}"
     return None
 
 

@@ -113,6 +113,14 @@ def test_quantities_that_do_not_add_up_in_floating_point_still_close():
     assert position.is_sum_of_fills()
 
 
+@pytest.mark.parametrize("direction", [Direction.BUY, Direction.SELL])
+def test_a_fill_of_nothing_closes_nothing(direction):
+    position = Position("AAPL")
+    booked(position, Direction.BUY, 5.0, 100.0)
+    assert booked(position, direction, 0.0, 110.0) is None
+    assert position.quantity == 5.0
+
+
 def test_a_dust_of_a_fill_does_not_flip_the_position():
     position = Position("BTC")
     booked(position, BUY, 0.3, 100.0)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from components.broker import SimulatedBroker
-from schemas import AmbiguityReport, Direction, GroupType, OrderType, ReportRequested, SubmitOrder
+from schemas import AmbiguityReport, Direction, Fill, GroupType, OrderType, ReportRequested, SubmitOrder, SubmitReplace
 from tests.support.bench import Bench
-from tests.support.builders import T0, a_bar, an_order
+from tests.support.builders import DAY_NS, T0, a_bar, an_order
 
 EXIT = {"direction": Direction.SELL, "group_id": "exit", "group_type": GroupType.OCO}
 
@@ -85,3 +85,15 @@ def test_what_an_auction_takes_is_taken_on_both_paths():
         ReportRequested(ts=T0),
     )
     assert bench.of(AmbiguityReport) == [AmbiguityReport(T0, "broker", 0, 0, 0.0, 0.0)]
+
+
+def test_an_order_that_is_amended_in_the_bar_is_told_apart_from_the_others_on_both_paths():
+    parameters = {"intrabar": {"report_ambiguity": True}, "latency": {"model": "fixed", "ms": 3_600_000}}
+    bench = Bench(SimulatedBroker("broker", parameters))
+    first, second = (
+        an_order(name, order_type=OrderType.LIMIT, limit_price=price) for name, price in (("a", 95.0), ("b", 94.0))
+    )
+    bench.publish(a_bar(0), a_bar(1), SubmitOrder(first, "broker"), SubmitOrder(second, "broker"), a_bar(2))
+    amended = an_order("b", order_type=OrderType.LIMIT, limit_price=95.0)
+    bench.publish(SubmitReplace(amended, "broker", T0 + 2 * DAY_NS), a_bar(3, low=90.0))
+    assert [fill.order_id for fill in bench.of(Fill)] == ["a", "b"]

@@ -28,6 +28,10 @@ def test_a_part_of_a_part_says_the_same_as_a_block_made_of_its_messages(gaps, da
     assert part.bounds("ts") == made.bounds("ts") == (made[0].ts, made[-1].ts)
     assert part.gaps == made.gaps
     assert part.message_type is Bar
+    apart = part.apart()
+    assert (apart, apart.start, apart.whole) == (made, 0, apart)
+    assert apart.column("close") == made.column("close")
+    assert apart.only("symbol") == made.only("symbol")
 
 
 def test_gaps_are_those_between_neighbours_and_none_of_a_single_message():

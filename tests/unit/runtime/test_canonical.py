@@ -66,3 +66,7 @@ def test_blocks_of_several_types_and_of_types_with_more_than_plain_fields_are_ma
 def test_what_is_no_message_at_all_is_refused() -> None:
     with pytest.raises(ProtocolError, match="feed published str, but declares that it emits nothing"):
         canonical_block(SOURCE, ["AAPL"])
+
+
+def test_a_block_may_be_anything_that_gives_messages() -> None:
+    assert canonical_block(SOURCE, (a_bar(n) for n in range(2))) == [a_bar(0), a_bar(1)]
