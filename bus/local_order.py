@@ -165,15 +165,7 @@ class Captured:
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
         sequencer, last, count = self._sequencer, self._sequencer.last, end - start
-        seq, source_seq = sequencer.head + 1, last[source] + 1
-        if count == 1:
-            message = run[start]
-            payload = encode(message)
-            body = _pack_body(len(payload), seq, message.ts, source_seq, 0, source, route.type_id) + payload
-            self._log.append_body(body)
-            self._log.settle(TOGETHER)
-        else:
-            self._log.append_run(seq, source_seq, source, route.type_id, run.part(start, end))
+        self._log.append_run(sequencer.head + 1, last[source] + 1, source, route.type_id, run[start:end])
         sequencer.head += count
         last[source] += count
         route.count += count

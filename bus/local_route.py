@@ -12,7 +12,8 @@ _LEAST, _MOST = 32, 1024
 
 
 class Outlook:
-    """How many of the next messages those are shown who can say which of them they will not answer.
+    """How many of the next messages are looked at: by those who can say which of them they will not answer, and before
+    they are handed out one by one.
 
     More, the longer nothing was answered. Who may have answered the last message is handed the next one without being
     asked: it may answer them all. Who will not say anything is handed one message and asked again, then two, and so on.
@@ -34,7 +35,7 @@ class Outlook:
         self.look, self.answer, self.foretold = _LEAST, answer, False
 
     def unanswered(self) -> None:
-        """All were handed out that somebody was asked about, and none was answered."""
+        """None of the messages that were handed out was answered."""
         self.look, self.answer = min(2 * self.look, _MOST), None
 
     def told(self, count: int) -> int:

@@ -255,7 +255,7 @@ class LogWriter(_Appends):
         if self._bodies:
             self.settle()
         if self._size >= self._segment_bytes:
-            self._room(seq)
+            self._roll(seq)
         length = len(payload)
         if length > MAX_PAYLOAD:
             raise too_long(type_id, length)
@@ -272,8 +272,7 @@ class LogWriter(_Appends):
 
     def _room(self, seq: int) -> tuple[int, int]:
         if self._size >= self._segment_bytes:
-            self._close_file()
-            self._open_segment(seq)
+            self._roll(seq)
         return MARK_EVERY - self.records % MARK_EVERY, self._segment_bytes - self._size
 
     def _take(self, bodies: Buffer, count: int, last_seq: int, records: Callable[[], Buffer]) -> None:
@@ -335,6 +334,10 @@ class LogWriter(_Appends):
         mark = encode_record(self._last_seq, 0, 0, 0, 0, type_id, self._digest.value())
         self._buffer.append(mark)
         self._size += len(mark)
+
+    def _roll(self, next_seq: int) -> None:
+        self._close_file()
+        self._open_segment(next_seq)
 
     def _close_file(self) -> None:
         self._hand_over()

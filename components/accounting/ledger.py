@@ -61,7 +61,7 @@ class Ledger:
         if trip is not None:
             self.realised_pnl += trip.realised_pnl
         held = position.quantity
-        if held != position.bought - position.sold and not position.is_sum_of_fills():
+        if not position.is_sum_of_fills():
             raise LedgerError(
                 f"position {position.symbol}: {held} is held, but {position.bought} was bought and {position.sold} sold"
             )

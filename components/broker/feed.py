@@ -31,7 +31,7 @@ def on_bar(venue: Venue, bar: Bar) -> None:
     if book.at_close:
         _close_session(venue, book, ts)
     book.observe(bar)
-    if bar.low <= book.floor or bar.high >= book.ceiling:
+    if book.is_reached(bar.low, bar.high):
         _reach(venue, book, bar)
     elif book.agenda and book.agenda[0].ts <= ts:
         _take_in(venue, book, bar)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE, Action, Book
 from components.broker.market import Market, latest_market, price_market
 from components.broker.matching import AUCTIONS, match_at_end
-from components.broker.requests import amend, refuse
+from components.broker.requests import amend, cancel, refuse
 from components.broker.venue import Venue
 from components.broker.working import Working
 from components.models.latency import Kind
@@ -52,9 +52,9 @@ def request_cancel(venue: Venue, order_id: str, reason: str) -> None:
     if order is None:
         refuse(desk, order_id, ReportType.CANCEL_REJECTED)
         return
-    ts = None if _is_at_once(venue, order) else _effective(venue, order, "cancel")
+    ts = _effective(venue, order, "cancel")
     if ts is None:
-        desk.end(order, ReportType.CANCELLED, "", reason)
+        cancel(desk, order_id, reason)
     else:
         desk.schedule(ts, CANCEL, order, reason=reason)
 
@@ -65,27 +65,17 @@ def request_replace(venue: Venue, amended: Order) -> None:
     if order is None:
         refuse(venue.desk, amended.order_id, ReportType.REPLACE_REJECTED)
         return
-    ts = None if _is_at_once(venue, order) else _effective(venue, order, "amend")
+    ts = _effective(venue, order, "amend")
     if ts is None:
         amend(venue.desk, amended)
     else:
         venue.desk.schedule(ts, REPLACE, order, amended)
 
 
-def _is_at_once(venue: Venue, order: Working) -> bool:
-    """Whether a request takes effect at once as most do: nothing takes time, and the symbol's data of now were seen."""
-    if not venue.is_prompt:
-        return False
-    now = venue.clock.now_ns
-    return venue.data_ts != now or venue.desk.books[order.order.symbol].last_ts >= now
-
-
 def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
     """When a request takes effect (ns UTC), None for at once. It never overtakes its order."""
     now, delay_ns = venue.now, venue.settings.delay_ns
-    ts = now if delay_ns is None else now + delay_ns(kind)
-    if ts < order.arrival_ts:
-        ts = order.arrival_ts
+    ts = max(now if delay_ns is None else now + delay_ns(kind), order.arrival_ts)
     at_once = ts <= now and venue.is_current(venue.desk.book(order.order.symbol), now)
     return None if at_once or venue.ended else ts
 

@@ -33,8 +33,7 @@ class Levels:
         if orders is None:
             orders = self._orders[level] = {}
             heapq.heappush(self._heap, level)
-            if level < self.nearest:
-                self.nearest = level
+            self.nearest = min(self.nearest, level)
         orders[order.number] = order
 
     def remove(self, level: float, order: Working) -> None:
@@ -43,8 +42,7 @@ class Levels:
         del orders[order.number]
         if not orders:
             del self._orders[level]
-            if level == self.nearest or len(self._heap) > 2 * len(self._orders) + _SPARE:
-                self._tidy()
+            self._tidy()
 
     def up_to(self, bound: float) -> list[Working]:
         """Orders at levels up to `bound`, by level, then in the order in which they came."""

@@ -55,7 +55,7 @@ def plain_among(book: Book, bar: Bar) -> tuple[list[Working], list[Working]] | N
         if not (order.plain and (order.rested or order.kind is _MARKET)):
             return None
     waiting = [order for order in reached if order.kind is _MARKET] if book.restless else []
-    return waiting, [order for order in reached if order.rested] if waiting else reached
+    return waiting, [order for order in reached if order.rested and _is_in_reach(order, bar)]
 
 
 def _open(venue: Venue, book: Book, bar: Bar, orders: Sequence[Working], budget: Budget) -> None:

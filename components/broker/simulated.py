@@ -167,8 +167,7 @@ class SimulatedBroker(BrokerBase):
             gateway.submit(self._venue, order)
         else:
             gateway.submit_at(self._venue, order, price)
-        desk = self._desk
-        self.quiet = _NOTHING if desk.orders or desk.in_flight else _MARKET_DATA
+        self._set_quiet()
 
     def cancel_order(self, order_id: str, reason: str = "") -> None:
         """Cancel what is left of an order, once the request has reached the market."""

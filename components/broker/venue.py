@@ -52,12 +52,12 @@ class Venue:
         """Whether an order is at the market as soon as it is sent, and has the next record to meet."""
         self.fills_plainly = settings.terms == Terms("next_open", strict=False)
         """Whether limit orders fill at touch, and market orders before them, at the open."""
-        self.clock = clock
+        self._clock = clock
 
     @property
     def now(self) -> int:
         """The time (ns UTC) at which what comes now was sent."""
-        return self.data_ts if self.ending else self.clock.now_ns
+        return self.data_ts if self.ending else self._clock.now_ns
 
     def end_is_near(self) -> None:
         """Only data of one more timestamp are to come."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,13 +14,11 @@ from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit, Parameters, Source
 from bus.runtime.settings import RunContext
-from components.data.file_format import Column, FileFormat, TimeUnit, interval_ns, zone_of
+from components.data.file_format import VALUE_COLUMNS, Column, FileFormat, TimeUnit, interval_ns, zone_of
 from schemas import Bar, CloseRule, Message, StreamEnding
 
 if TYPE_CHECKING:
     from components.data.files import Bars, Request
-
-_VALUES: Final = ("open", "high", "low", "close", "volume")
 
 # numpy is imported only when data are read: every process of a run looks at this class, one of them reads.
 
@@ -138,7 +136,7 @@ class HistoricalDataHandler(Source):
         bars = self._bars
         ts = (bars.ts[start:end] + self.parameters.shift_ns).tolist()
         names, values = bars.symbols, self._values(start, end)
-        columns = {"ts": ts, **dict(zip(_VALUES, values, strict=True))}
+        columns: dict[str, list[Any]] = {"ts": ts, **dict(zip(VALUE_COLUMNS, values, strict=True))}
         if len(names) == 1:
             return Block(map(Bar, ts, repeat(names[0]), *values), columns, only={"symbol": names[0]})
         return Block(map(Bar, ts, map(names.__getitem__, bars.code[start:end].tolist()), *values), columns)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bus.runtime.clock import Clock
 from components.order_manager.book import OrderBook, OrderRecord
 from components.order_manager.children import Children
@@ -31,7 +29,6 @@ class Intake:
         validator: OrderValidator,
         children: Children,
         groups: Groups,
-        brokers: Iterable[str],
         clock: Clock,
     ) -> None:
         self.plain_brokers: dict[str, str] = {}
@@ -41,7 +38,6 @@ class Intake:
         self._validator = validator
         self._children = children
         self._groups = groups
-        self._brokers = brokers
         self._clock = clock
 
     def broker_of(self, order: Order) -> str | None:
@@ -85,7 +81,7 @@ class Intake:
         symbol = record.order.symbol
         broker = self._router.broker_of(symbol)
         if broker is None:
-            brokers = ", ".join(self._brokers) or "none"
+            brokers = ", ".join(self._router.brokers) or "none"
             return Rejection(RejectCode.NO_BROKER, f"no broker serves {symbol}; brokers of this run are {brokers}")
         record.broker = broker
         return None

@@ -71,7 +71,7 @@ class OrderManager(Component):
         router = Router(self.context.brokers, journal, emit, clock)
         children = Children(book, journal, router, validator, clock, parameters.oto_partial)
         groups = self._groups = Groups(book, journal, router, children)
-        self._intake = Intake(book, journal, router, validator, children, groups, self.context.brokers, clock)
+        self._intake = Intake(book, journal, router, validator, children, groups, clock)
         self._amendments = Amendments(journal, router, groups, validator, clock)
         self.active_orders = MappingProxyType(book.active)
         self.completed_orders = MappingProxyType(book.completed)
@@ -80,7 +80,7 @@ class OrderManager(Component):
     def on_order(self, order: Order) -> None:
         """Validate an order and send it to its broker, or reject it."""
         book, intake = self._book, self._intake
-        if looks_plain(order) and order.order_id not in book.active and order.order_id not in book.completed:
+        if looks_plain(order) and book.get(order.order_id) is None:
             broker = intake.plain_brokers.get(order.symbol) or intake.broker_of(order)
             if broker is not None:  # the usual order: nothing is wrong with it, and it waits for no other
                 self._journal.route(order, broker)
@@ -127,7 +127,7 @@ class OrderManager(Component):
     def on_broker_report(self, report: BrokerReport) -> None:
         """Let a broker's word on an order, and on those that follow it, take effect."""
         book = self._book
-        record = book.active.get(report.order_id) or book.completed.get(report.order_id)
+        record = book.get(report.order_id)
         if record is None:
             self._refuse_unknown(report.order_id, "", f"{report.report} from broker {report.broker}")
             return

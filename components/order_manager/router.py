@@ -20,6 +20,8 @@ class Router:
     """
 
     def __init__(self, brokers: Mapping[str, tuple[str, ...]], journal: Journal, emit: Emit, clock: Clock) -> None:
+        self.brokers = tuple(brokers)
+        """Their names."""
         self._by_symbol: dict[str, str] = {}
         for name, symbols in brokers.items():
             for symbol in symbols:

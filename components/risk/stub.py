@@ -123,9 +123,7 @@ class RiskStub(Component):
             for made in bracket_for(signal, clean(closing), clean(opening), self._next_id, now):
                 self.emit(add(made))
             return
-        quantity = closing + opening
-        if quantity % 1.0:
-            quantity = clean(quantity)
+        quantity = clean(closing + opening)
         if quantity > 0:
             self.emit(add(order_on_terms(signal, quantity, self._next_id(), now)))
 

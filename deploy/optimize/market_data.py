@@ -15,14 +15,12 @@ from bus.errors import DataError
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit, Source
 from bus.runtime.settings import RunContext
-from components.data.file_format import FileFormat
+from components.data.file_format import VALUE_COLUMNS, FileFormat
 from components.data.files import Request, load
 from components.data.historical import HistoricalDataHandler
 from components.data.table import Floats, Ints
 from deploy.optimize.extras import need
 from deploy.plan import Entry, Plan
-
-VALUES = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def _share(entry: Entry, plan: Plan, folder: Path) -> SharedData:
 def _write(path: Path, symbols: Sequence[str], ts: Ints, code: Any, values: Floats) -> str:
     """Write in one step, because workers of an earlier start may still have the old file mapped."""
     arrow = need("pyarrow", "optimize", "admf optimize")
-    columns = {"ts": ts, "code": code.astype(np.int64), **dict(zip(VALUES, values, strict=True))}
+    columns = {"ts": ts, "code": code.astype(np.int64), **dict(zip(VALUE_COLUMNS, values, strict=True))}
     digest = hashlib.blake2b("\n".join(symbols).encode(), digest_size=16)
     for column in columns.values():
         digest.update(np.ascontiguousarray(column).tobytes())
@@ -166,7 +164,7 @@ def map_bars(path: Path) -> MappedBars:
     metadata = table.schema.metadata
     symbols = tuple(metadata[f"symbol {i}".encode()].decode() for i in range(len(metadata)))
     columns = {name: table.column(name).to_numpy(zero_copy_only=True) for name in table.schema.names}
-    return MappedBars(symbols, columns["ts"], columns["code"], tuple(columns[name] for name in VALUES))
+    return MappedBars(symbols, columns["ts"], columns["code"], tuple(columns[name] for name in VALUE_COLUMNS))
 
 
 def with_shared_data(plan: Plan, shared: Sequence[SharedData]) -> Plan:

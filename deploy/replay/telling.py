@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bus.record import Record
 from components.broker.rules import RULES
+from components.data.file_format import VALUE_COLUMNS
 from deploy.log_tools import format_time
 from deploy.replay.why import Chain, OrderStory, Story
 from schemas import Bar, ClosedTrade, Direction, Fill, Message, Order, Quote, Signal, Trade
@@ -96,8 +97,7 @@ def _cause(record: Record, message: Message) -> str:
 
 
 def _bar(bar: Bar) -> str:
-    names = ("open", "high", "low", "close", "volume")
-    prices = ", ".join(f"{name} {_n(getattr(bar, name))}" for name in names)
+    prices = ", ".join(f"{name} {_n(getattr(bar, name))}" for name in VALUE_COLUMNS)
     return f"{bar.symbol} that closed at {format_time(bar.ts)}: {prices}"
 
 
