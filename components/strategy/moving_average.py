@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import struct
 from collections import deque
-from typing import ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import Field, model_validator
 
 from bus.runtime.block import Block
 from bus.runtime.component import Component, Parameters, handles
 from schemas import Bar, Direction, Signal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CROSSED_ABOVE: Final = "fast average crossed above slow average"
 CROSSED_BELOW: Final = "fast average crossed below slow average"
@@ -44,25 +47,51 @@ class MovingAverageCrossoverParameters(Parameters):
         return self
 
 
-class _Ahead(NamedTuple):
-    """What the closes of a block, from one of its bars on, will do to the averages of their symbol."""
+class _Ahead:
+    """What the closes of a block, from one of its bars on, do to the averages of their symbol.
 
-    whole: Block
-    start: int
-    """Index in the block of the first bar that was looked at."""
-    closes: list[int]
-    gaps: list[int]
-    crossings: list[int]
-    """Indexes in the block of the bars that make the averages cross."""
+    `next` is the index in the block of the bar that comes next, `crossing` that of the next one that makes them cross,
+    or the block's length.
+    """
+
+    __slots__ = ("_crossings", "_first", "_gaps", "_known", "crossing", "next", "whole")
+
+    def __init__(self, whole: Block, first: int, known: NDArray[Any], gaps: NDArray[Any], crossings: list[int]) -> None:
+        self.whole = whole
+        self.next = self._first = first
+        self._known = known
+        """The closes before the first bar that was looked at, as many as the slow average has, and those from it on."""
+        self._gaps = gaps
+        self._crossings = iter(crossings)
+        self.crossing = next(self._crossings, len(whole))
+
+    def is_next(self, bar: Bar) -> bool:
+        """Whether a bar is the next one of the block."""
+        return self.next < len(self.whole) and self.whole[self.next] is bar
+
+    def crossed(self) -> bool:
+        """Take the next bar: whether it makes the averages cross."""
+        index = self.next
+        self.next = index + 1
+        if index != self.crossing:
+            return False
+        self.crossing = next(self._crossings, len(self.whole))
+        return True
+
+    def come_to(self, gap: int, slow: int) -> tuple[list[int], int]:
+        """The last `slow` closes before the next bar, and the gap after them, which was `gap` before the first one."""
+        taken = self.next - self._first
+        return self._known[taken : taken + slow].tolist(), int(self._gaps[taken - 1]) if taken else gap
 
 
 class _Averages:
     """The last `slow` closes of one symbol, and how far the average of the last `fast` is above that of all of them.
 
     `gap` is that times `fast` times `slow`, so that no division rounds. A close changes it by differences of closes.
+    While bars come from a block that was looked at, these stay as they were before it.
     """
 
-    __slots__ = ("_ahead", "_next", "closes", "fast", "gap", "side", "slow")
+    __slots__ = ("_ahead", "closes", "fast", "gap", "side", "slow")
 
     def __init__(self, fast: int, slow: int) -> None:
         self.fast = fast
@@ -71,25 +100,21 @@ class _Averages:
         self.gap = 0
         self.side = 0
         self._ahead: _Ahead | None = None
-        self._next = 0
-        """Index of the next close in the block that was looked at."""
 
-    def crossed(self, close: float) -> int:
+    def crossed(self, bar: Bar) -> int:
         """Take the next close: +1 when the fast average crossed above the slow one, -1 below, else 0.
 
         Averages that touch and part on the same side have not crossed, nor have those seen for the first time.
         """
-        units, closes, fast, slow = round(close * _UNITS_PER_PRICE), self.closes, self.fast, self.slow
-        self._next += 1
-        if len(closes) == slow:
-            gap = self.gap + slow * (units - closes[-fast]) - fast * (units - closes[0])
-            closes.append(units)
-        else:
-            closes.append(units)
-            if len(closes) < slow:
-                return 0
-            gap = slow * sum(list(closes)[-fast:]) - fast * sum(closes)
-        self.gap = gap
+        ahead = self._ahead
+        if ahead is not None:
+            if ahead.is_next(bar):
+                if not ahead.crossed():
+                    return 0
+                self.side = -self.side
+                return self.side
+            self._come_out()
+        gap = self._gap_with(bar.close)
         if gap > 0:
             before, self.side = self.side, 1
             return 1 if before < 0 else 0
@@ -103,43 +128,54 @@ class _Averages:
         if not self.side:
             return 0
         ahead = self._ahead
-        if ahead is None or ahead.whole is not bars or self._next != start:
-            ahead = self._look_ahead(bars, start)
-        if ahead is None:
-            return 0
-        index = bisect_left(ahead.crossings, start)
-        following = ahead.crossings[index] if index < len(ahead.crossings) else len(bars)
-        return min(following - start, most)
+        if ahead is None or ahead.whole is not bars or ahead.next != start:
+            self._come_out()
+            ahead = self._ahead = self._look_ahead(bars, start)
+            if ahead is None:
+                return 0
+        return min(ahead.crossing - start, most)
 
     def take(self, bars: Block) -> None:
         """Take the next closes, as many as are `uncrossed` or fewer."""
-        ahead, start = self._ahead, bars.start
-        assert ahead is not None, "they were looked at before"
-        self._next = start + len(bars)
-        begin, end = start - ahead.start, self._next - ahead.start
-        self.closes.extend(ahead.closes[max(begin, end - self.slow) : end])
-        self.gap = ahead.gaps[end - 1]
+        assert self._ahead is not None, "they were looked at before"
+        self._ahead.next = bars.start + len(bars)
+
+    def _gap_with(self, close: float) -> int:
+        """The gap with one more close; 0 while there are too few."""
+        units, closes, fast, slow = round(close * _UNITS_PER_PRICE), self.closes, self.fast, self.slow
+        if len(closes) == slow:
+            self.gap += slow * (units - closes[-fast]) - fast * (units - closes[0])
+            closes.append(units)
+        else:
+            closes.append(units)
+            if len(closes) == slow:
+                self.gap = slow * sum(list(closes)[-fast:]) - fast * sum(closes)
+        return self.gap
+
+    def _come_out(self) -> None:
+        """What comes next is not of the block that was looked at, or not known to be."""
+        if self._ahead is not None:
+            closes, self.gap = self._ahead.come_to(self.gap, self.slow)
+            self.closes.extend(closes)
+            self._ahead = None
 
     def _look_ahead(self, block: Block, start: int) -> _Ahead | None:
         """Work out what the rest of a block will do; None where 64 bits may not be enough for it."""
         import numpy as np
 
-        fast, slow = self.fast, self.slow
-        prices = np.array(block.column("close")[start:]) * _UNITS_PER_PRICE
+        fast, slow, values = self.fast, self.slow, block.column("close")[start:]
+        # Twice as fast as numpy's own way to make an array of a list.
+        prices = np.frombuffer(struct.pack(f"{len(values)}d", *values)) * _UNITS_PER_PRICE
         largest = max(float(np.abs(prices).max()), abs(max(self.closes)), abs(min(self.closes)))
         if not largest * fast * slow * len(prices) < _MOST:
             return None
         closes = np.rint(prices).astype(np.int64)
-        past = np.array(self.closes, np.int64)
-        known = np.concatenate((past, closes))
-        steps = slow * (closes - known[slow - fast : -fast]) - fast * (closes - known[:-slow])
-        gaps = self.gap + np.cumsum(steps)
-        sides = np.sign(gaps)
-        taken = np.flatnonzero(sides)
-        changes = np.diff(sides[taken], prepend=self.side) != 0
-        self._next = start
-        self._ahead = _Ahead(block, start, closes.tolist(), gaps.tolist(), (taken[changes] + start).tolist())
-        return self._ahead
+        known = np.concatenate((np.array(list(self.closes), np.int64), closes))
+        gaps = np.cumsum(slow * (closes - known[slow - fast : -fast]) - fast * (closes - known[:-slow]))
+        gaps += self.gap
+        apart = np.flatnonzero(gaps)
+        above = np.concatenate(([self.side > 0], gaps[apart] > 0))
+        return _Ahead(block, start, known, gaps, (apart[above[1:] != above[:-1]] + start).tolist())
 
 
 class MovingAverageCrossover(Component):
@@ -167,7 +203,7 @@ class MovingAverageCrossover(Component):
         averages = self._averages.get(bar.symbol) or self._first_bar_of(bar.symbol)
         if averages is None:
             return
-        crossed = averages.crossed(bar.close)
+        crossed = averages.crossed(bar)
         if crossed:
             direction, reason = (Direction.BUY, CROSSED_ABOVE) if crossed > 0 else (Direction.SELL, CROSSED_BELOW)
             self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close, reason=reason))
