@@ -10,7 +10,7 @@ from bus.runtime.block import Block
 from components.broker.book import ARRIVE, EXPIRE, Action, Book
 from components.broker.market import is_quoted, tick_market
 from components.broker.matching import match_at_end
-from components.broker.openings import meet_plainly, plain_among
+from components.broker.openings import bounds_at_rest, meet_plainly, plain_among
 from components.broker.requests import perform
 from components.broker.venue import Venue
 from schemas import Bar, Quote, Trade
@@ -85,33 +85,46 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
     """
     first, wake_ups = bars[start], venue.desk.wake_ups
     book = venue.desk.books.get(first.symbol)
-    if book is None or book.ticks or book.arriving or book.waits_for_any:
+    if book is None or book.ticks or book.waits_for_any:
         return 0
+    idle = bounds_at_rest(venue, book, first) if book.arriving else (book.floor, book.ceiling)
     due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
-    if first.ts >= due or bars.only("symbol") is None or book.is_reached(first.low, first.high):
+    if idle is None or first.ts >= due or bars.only("symbol") is None:
         return 0
-    end = min(start + most, len(bars))
-    is_reached = book.is_reached(bars.bounds("low")[0], bars.bounds("high")[1])
-    if is_reached:
-        is_reached = book.is_reached(min(bars.column("low")[start:end]), max(bars.column("high")[start:end]))
-    if bars[end - 1].ts < due and not is_reached:
+    return _come_to_nothing(bars, start, min(start + most, len(bars)), due, *idle)
+
+
+def _come_to_nothing(bars: Block, start: int, end: int, due: float, floor: float, ceiling: float) -> int:
+    """How many bars from `start` on come before `due` and stay strictly between two prices."""
+    first, is_idle = bars[start], bars.bounds("low")[0] > floor and bars.bounds("high")[1] < ceiling
+    if first.low <= floor or first.high >= ceiling:
+        return 0
+    if not is_idle:
+        is_idle = min(bars.column("low")[start:end]) > floor and max(bars.column("high")[start:end]) < ceiling
+    if is_idle and bars[end - 1].ts < due:
         return end - start
-    return next(n for n, bar in enumerate(bars[start:end]) if bar.ts >= due or book.is_reached(bar.low, bar.high))
+    return next(n for n, bar in enumerate(bars[start:end]) if bar.ts >= due or bar.low <= floor or bar.high >= ceiling)
 
 
 def on_idle_bars(venue: Venue, bars: Block) -> None:
-    """Bars that meet no order, and at which nothing is due: they are only to be remembered."""
-    desk, symbol = venue.desk, bars.only("symbol")
+    """Bars that fill no order, and at which nothing is due: they are only to be remembered.
+
+    Limit orders that come with the first of them begin to rest.
+    """
+    desk, symbol, last = venue.desk, bars.only("symbol"), bars[-1]
     if symbol is not None:
         book = desk.book(symbol)
-        if not book.ticks:
+        if book.arriving:
+            on_bar(venue, bars[0])
+            bars = bars.part(1, len(bars))
+        if bars and not book.ticks:
             book.observe_all(bars)
     else:
         for bar in bars:
             book = desk.books.get(bar.symbol) or desk.book(bar.symbol)
             if not book.ticks:
                 book.observe(bar)
-    _wake(venue, bars[-1].ts, bars[-1].symbol)
+    _wake(venue, last.ts, last.symbol)
 
 
 def on_quote(venue: Venue, quote: Quote) -> None:

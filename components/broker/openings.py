@@ -48,6 +48,26 @@ def meet_plainly(
     return True
 
 
+def bounds_at_rest(venue: Venue, book: Book, bar: Bar) -> tuple[float, float] | None:
+    """Prices strictly between which nothing is reached, if all that arrives with a bar are limit orders, which begin to
+    rest; None if anything else may happen. Whether the bar itself stays between them is not asked here.
+    """
+    floor, ceiling, begins = book.floor, book.ceiling, bar.ts - book.interval
+    is_untraded = bar.volume <= 0 and venue.settings.max_volume_pct is not None
+    if not book.interval or is_untraded or venue.before_walk is not None:
+        return None
+    for order in book.arriving:
+        if order.kind is not _LIMIT or order.arrival_ts > begins:
+            return None
+        if order.alive:
+            limit = _limit_of(order)
+            if order.buys and limit > floor:
+                floor = limit
+            elif not order.buys and limit < ceiling:
+                ceiling = limit
+    return floor, ceiling
+
+
 def plain_among(book: Book, bar: Bar) -> tuple[list[Working], list[Working]] | None:
     """Market orders that wait for volume, and limit orders that rest, if a bar reaches no others than plain ones."""
     reached = book.reached(bar.low, bar.high)

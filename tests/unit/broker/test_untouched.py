@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from random import Random
 
+import pytest
+
 from bus.runtime.block import Block
 from components.broker import SimulatedBroker
 from schemas import Bar, Direction, Message, OrderType, Quote, SubmitOrder, TimeInForce
@@ -50,8 +52,25 @@ def in_blocks(messages: list[Message]) -> tuple[list[Message], int]:
     return [m for m in bench.said if not isinstance(m, Bar)], handed
 
 
-def test_bars_that_meet_no_order_may_come_in_blocks(seed):
-    messages = sparse_traffic(seed)
+def limit_traffic(seed: int) -> list[Message]:
+    """Bars of one symbol, and limit orders near and far that rest until they are reached or cancelled."""
+    rng, messages = Random(seed), sparse_traffic(seed)
+    last = 100.0
+    for index, message in enumerate(messages):
+        if isinstance(message, Bar):
+            last = message.close
+        elif isinstance(message, SubmitOrder):
+            order_id, ts = message.order.order_id, message.order.ts
+            limit = {"order_type": OrderType.LIMIT, "limit_price": round(last * rng.uniform(0.8, 1.2), 2)}
+            direction, post_only = rng.choice(list(Direction)), rng.random() < 0.2
+            order = an_order(order_id, direction=direction, ts=ts, post_only=post_only, **limit)
+            messages[index] = SubmitOrder(order, message.broker)
+    return messages
+
+
+@pytest.mark.parametrize("made", [sparse_traffic, limit_traffic])
+def test_bars_that_meet_no_order_may_come_in_blocks(seed, made):
+    messages = made(seed)
     _, bench = a_bench()
     bench.publish(*messages)
     said, handed = in_blocks(messages)
@@ -72,6 +91,24 @@ def test_as_many_are_unanswered_as_come_before_the_order_is_reached():
     assert waiting().unanswered(Block(bars), 0, 9) == 2
     assert waiting().unanswered(Block(bars), 0, 2) == 2
     assert waiting().unanswered(Block(bars), 2, 9) == 0
+
+
+def arriving(**order) -> SimulatedBroker:
+    """A broker with one order that comes with the next bar."""
+    broker, bench = a_bench()
+    terms = {"order_type": OrderType.LIMIT, "limit_price": 90.0, **order}
+    bench.publish(a_bar(0, c=100), a_bar(1, c=100), SubmitOrder(an_order("o", ts=a_bar(1).ts, **terms), "broker"))
+    return broker
+
+
+def test_a_limit_order_that_only_begins_to_rest_is_not_answered():
+    bars = [a_bar(2, c=100), a_bar(3, c=100), a_bar(4, o=91, h=91, low=89, c=90), a_bar(5, c=100)]
+    assert arriving().unanswered(Block(bars), 0, 9) == 2
+    assert arriving(direction=Direction.SELL, limit_price=103.0).unanswered(Block(bars), 0, 9) == 4
+    assert arriving(direction=Direction.SELL).unanswered(Block(bars), 0, 9) == 0
+    untraded = Block([a_bar(2, volume=0.0), *bars[1:]])
+    assert arriving().unanswered(untraded, 0, 9) == 0, "where nobody trades nobody begins to rest"
+    assert arriving(order_type=OrderType.MARKET, limit_price=None).unanswered(Block(bars), 0, 9) == 0
 
 
 def test_what_is_due_ends_them_also_where_no_price_does():
