@@ -20,7 +20,7 @@ from operator import length_hint
 
 from bus.errors import ProtocolError
 from bus.local_order import Captured, Uncaptured, blame
-from bus.local_route import Outlook, Route
+from bus.local_route import Outlook, Route, Taker
 from bus.log import Log
 from bus.runtime.block import Block
 from bus.runtime.canonical import refuse_to_publish
@@ -130,14 +130,20 @@ class LocalBus:
     def _until_answered(self, source: int, route: Route, run: Block, start: int) -> int:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
         order, outlook = self._order, self._outlook
-        at_once, later, most = route.parted(run, start, outlook)
-        end = len(run)
-        if most is not None and start + most < end:
-            end = start + most
-        if at_once:
-            end = self._hear(at_once, source, route, run, start, min(end, start + outlook.look))
-        self.clock.now_ns = run[end - 1].ts
-        order.take_in(source, route, run, start, end)
+        at_once, ready, later, end = route.parted(run, start, outlook)
+        begin = start
+        if ready:
+            self.clock.now_ns = run[end - 1].ts
+            order.take_in(source, route, run, start, end)
+            self._catch_up(ready, run, start, end)
+            at_once, begin, end = [handler for handler, _ in ready], end, end + 1
+        if not at_once:
+            self.clock.now_ns = run[end - 1].ts
+        elif end == begin + 1:
+            self._hear_one(at_once, source, route, run, begin)
+        else:
+            end = self._hear(at_once, source, route, run, begin, end)
+        order.take_in(source, route, run, begin, end)
         if later:
             self._catch_up(later, run, start, end)
         if order.answers:
@@ -173,7 +179,21 @@ class LocalBus:
             self._order.heeds = False
         return end - length_hint(ahead)
 
-    def _catch_up(self, later: Sequence[tuple[Handler, Handler]], run: Block, start: int, end: int) -> None:
+    def _hear_one(self, handlers: Sequence[Handler], source: int, route: Route, run: Block, index: int) -> None:
+        """Call handlers with one message of a run."""
+        order, message, handler = self._order, run[index], handlers[0]
+        self.clock.now_ns = message.ts
+        order.heeds = True
+        try:
+            for handler in handlers:
+                handler(message)
+        except BaseException as error:
+            order.take_in(source, route, run, index, index + 1)
+            raise blame(handler, error) from error
+        finally:
+            order.heeds = False
+
+    def _catch_up(self, later: Sequence[Taker], run: Block, start: int, end: int) -> None:
         """Hand out what was kept back."""
         try:
             if end == start + 1:

@@ -11,6 +11,14 @@ from schemas.registry import TYPE_IDS
 _LEAST, _MOST = 32, 1024
 
 
+Taker = tuple[Handler, Handler]
+"""How a component takes one message, and many."""
+
+Parting = tuple[list[Handler], list[Taker], list[Taker], int]
+"""Who must be handed every message before a certain one, the last in this tuple, at once; else who may answer that one
+but none before it; and who will answer none of all these."""
+
+
 class Outlook:
     """How many of the next messages are looked at: by those who can say which of them they will not answer, and before
     they are handed out one by one.
@@ -19,7 +27,7 @@ class Outlook:
     asked: it may answer them all. Who will not say anything is handed one message and asked again, then two, and so on.
     """
 
-    __slots__ = ("answer", "foretold", "look", "patience")
+    __slots__ = ("answer", "look", "patience")
 
     def __init__(self) -> None:
         self.look = _LEAST
@@ -27,26 +35,17 @@ class Outlook:
         """How many messages somebody is handed who would not say that it answers none of them."""
         self.answer: type[Message] | None = None
         """The type of the first answer to the last message, None where there was none."""
-        self.foretold = False
-        """Whether somebody may answer the next message: it said how many before it it would not."""
 
     def answered(self, answer: type[Message]) -> None:
         """A message was answered, first by one of this type."""
-        self.look, self.answer, self.foretold = _LEAST, answer, False
+        self.look, self.answer = _LEAST, answer
 
     def unanswered(self) -> None:
         """None of the messages that were handed out was answered."""
         self.look, self.answer = min(2 * self.look, _MOST), None
 
-    def told(self, count: int) -> int:
-        """Somebody said that it will not answer so many messages; how many are handed out, by what it said.
-
-        0 says nothing of any message.
-        """
-        if count:
-            self.patience = 1
-            self.foretold = count < self.look
-            return count
+    def be_patient(self) -> int:
+        """How many messages are handed to somebody who said nothing of any."""
         patience = self.patience
         self.patience = min(2 * patience, _MOST)
         return patience
@@ -62,50 +61,54 @@ class Route:
         self.type_id = TYPE_IDS[message_type]
         self.handlers: list[Handler] = []
         self.count = 0
-        self._takers: list[tuple[Handler, Component | None, Handler]] = []
-        """Handlers, and beside each the component and its way to take blocks; None where it has none."""
+        self._takers: list[tuple[Component | None, Taker]] = []
+        """Components and how they take messages; None for whoever takes no blocks."""
 
     def add(self, handler: Handler) -> None:
         """One more who takes the type."""
         self.handlers.append(handler)
         owner = getattr(handler, "__self__", None)
         if isinstance(owner, Component) and owner.on_block is not None:
-            self._takers.append((handler, owner, guarded(owner, owner.on_block)))
+            self._takers.append((owner, (handler, guarded(owner, owner.on_block))))
         else:
-            self._takers.append((handler, None, handler))
+            self._takers.append((None, (handler, handler)))
 
-    def parted(
-        self, run: Block, start: int, outlook: Outlook
-    ) -> tuple[list[Handler], list[tuple[Handler, Handler]], int | None]:
-        """Who must be handed every message from `start` on at once; who many of them later, one or a block; how many.
-
-        None for all that there are.
-        """
-        if outlook.foretold:
-            outlook.foretold = False
-            return self.handlers, [], 1
+    def parted(self, run: Block, start: int, outlook: Outlook) -> Parting:
+        """Who is handed messages of a run from `start` on, and how."""
         message_type = self.message_type
         at_once: list[Handler] = []
-        later: list[tuple[Handler, Handler]] = []
-        most = None
-        for handler, owner, on_block in self._takers:
+        later: list[Taker] = []
+        told: list[tuple[int, Taker]] = []
+        most = len(run) - start
+        for owner, taker in self._takers:
             if owner is None:
-                at_once.append(handler)
+                at_once.append(taker[0])
             elif message_type in owner.quiet:
-                later.append((handler, on_block))
+                later.append(taker)
             elif owner.unanswered is None:
-                at_once.append(handler)
+                at_once.append(taker[0])
             elif outlook.answer in owner.emits:
-                at_once.append(handler)
+                at_once.append(taker[0])
                 most = 1
+            elif count := owner.unanswered(run, start, outlook.look):
+                told.append((count, taker))
             else:
-                count = owner.unanswered(run, start, outlook.look)
-                if count:
-                    later.append((handler, on_block))
-                else:
-                    at_once.append(handler)
-                count = outlook.told(count)
-                most = count if most is None else min(most, count)
-        if at_once or most is None or start + most == len(run):
-            outlook.foretold = False
-        return at_once, later, most
+                at_once.append(taker[0])
+                most = min(most, outlook.be_patient())
+        if told:
+            return _heeding(told, at_once, later, start, most, outlook)
+        return at_once, [], later, start + min(most, outlook.look) if at_once else start + most
+
+
+def _heeding(
+    told: list[tuple[int, Taker]], at_once: list[Handler], later: list[Taker], start: int, most: int, outlook: Outlook
+) -> Parting:
+    """The parting among components that have told how many messages they will not answer, and the others."""
+    outlook.patience = 1
+    count = min([count for count, _ in told])
+    if at_once or count >= most or count == outlook.look:
+        # They are not the first who may answer, or have looked no farther.
+        count = min(count, most, outlook.look) if at_once else min(count, most)
+        return at_once, [], [*later, *[taker for _, taker in told]], start + count
+    ready = [taker for one, taker in told if one == count]
+    return [], ready, [*later, *[taker for one, taker in told if one > count]], start + count
