@@ -16,6 +16,10 @@ from schemas.orders import Order, OrderStatus
 _RELATIVE_TOLERANCE: Final = 1e-9
 """Quantities that differ by less than this share of the order are equal: 0.1 + 0.2 fills an order for 0.3."""
 
+_RECEIVED: Final = OrderState.RECEIVED
+_VALIDATED: Final = OrderState.VALIDATED
+_ROUTED: Final = OrderState.ROUTED
+
 _NONE: Final[Mapping[str, OrderRecord]] = MappingProxyType({})
 
 
@@ -23,11 +27,13 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     """One order and what became of it.
 
     `order` holds the terms in force, `asked` the amendments that its broker has not answered yet, oldest first.
-    `average_price` is over all fills, 0.0 before the first. `history` has the published `OrderStatus` of every change,
-    in order: each gives the time, the previous state, the new one and the reason. For a child, `whole_quantity` is its
-    quantity for the whole of its parent, and `parent_quantity` what the parent's was when the child came; both are
-    0.0 for an order that does not follow a parent. Most orders have one fill or none, so a set of `later_fill_ids` is
-    made with the second.
+    `average_price` is over all fills, 0.0 before the first. For a child, `whole_quantity` is its quantity for the whole
+    of its parent, and `parent_quantity` what the parent's was when the child came; both are 0.0 for an order that does
+    not follow a parent.
+
+    Most orders were routed as soon as they came, have one fill or none and change once more. So the first three steps
+    of such an order are kept as the time of them, `routed_ns`, and not as messages; a list of `later_steps` is made
+    with the second step after them, and a set of `later_fill_ids` with the second fill.
     """
 
     order: Order
@@ -38,9 +44,11 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     whole_quantity: float = 0.0
     parent_quantity: float = 0.0
     first_fill_id: str | None = None
+    routed_ns: int | None = None
+    next_step: OrderStatus | None = None
+    later_steps: list[OrderStatus] | None = None
     later_fill_ids: set[str] | None = None
     asked: tuple[Order, ...] = ()
-    history: list[OrderStatus] = []
 
     @property
     def is_final(self) -> bool:
@@ -56,6 +64,23 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     def latest_terms(self) -> Order:
         """The terms asked for last, whether the broker has confirmed them or not."""
         return self.asked[-1] if self.asked else self.order
+
+    @property
+    def history(self) -> list[OrderStatus]:
+        """The `OrderStatus` of every change as it was published, in order; each says when, from which state and why."""
+        steps = [] if self.routed_ns is None else first_steps(self.order.order_id, self.order.symbol, self.routed_ns)
+        if self.next_step is not None:
+            steps.append(self.next_step)
+        return steps + (self.later_steps or [])
+
+    def add_step(self, status: OrderStatus) -> None:
+        """Note a change."""
+        if self.next_step is None:
+            self.next_step = status
+        elif self.later_steps is None:
+            self.later_steps = [status]
+        else:
+            self.later_steps.append(status)
 
     @property
     def fill_ids(self) -> set[str]:
@@ -82,6 +107,15 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
             self.later_fill_ids.add(fill_id)
         self.filled_quantity += quantity
         self.average_price += (price - self.average_price) * (quantity / self.filled_quantity)
+
+
+def first_steps(order_id: str, symbol: str, ts: int) -> list[OrderStatus]:
+    """The way of a new order to its broker, which it goes all at once, at `ts` (ns UTC)."""
+    return [
+        OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, ts),
+        OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, ts),
+        OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, ts),
+    ]
 
 
 class OrderBook:
@@ -121,7 +155,10 @@ class OrderBook:
         completed[order_id] = record
         self._completed_ids.append(order_id)
         if len(completed) > self.max_completed:
-            self._forget(completed.pop(self._completed_ids.popleft()).order)
+            self.dropped += 1
+            order = completed.pop(self._completed_ids.popleft()).order
+            if order.group_id or order.parent_id:
+                self._forget(order)
 
     def find(self, symbol: str | None = None, state: OrderState | None = None) -> list[OrderRecord]:
         """Known orders of `symbol` and in `state`; those that work first, each kind in order of arrival there.
@@ -148,11 +185,10 @@ class OrderBook:
         return [member for member in members if member is not record]
 
     def _forget(self, order: Order) -> None:
-        self.dropped += 1
+        """Take an order out of its group, and from its parent."""
         if order.parent_id:
             _take(self.by_parent, order.parent_id, order.order_id)
-        if order.group_id or order.parent_id:
-            _take(self._by_group, exclusion_key(order), order.order_id)
+        _take(self._by_group, exclusion_key(order), order.order_id)
 
 
 def exclusion_key(order: Order) -> str:

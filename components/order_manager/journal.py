@@ -6,7 +6,7 @@ from typing import Final
 
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
-from components.order_manager.book import OrderBook, OrderRecord
+from components.order_manager.book import OrderBook, OrderRecord, first_steps
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent, refusal
 from schemas.enums import OrderState
@@ -31,6 +31,7 @@ class Journal:
 
     def __init__(self, book: OrderBook, emit: Emit, clock: Clock) -> None:
         self._book = book
+        self._active = book.active
         self._emit = emit
         self._clock = clock
         self._counts: dict[str, int] = dict.fromkeys((*OrderState, *_OWN_CODES, "refused", "duplicate_fills"), 0)
@@ -39,29 +40,25 @@ class Journal:
 
     def route(self, order: Order, broker: str) -> None:
         """Take in a new order that has no fault and waits for no other, and note that it is sent to its broker."""
-        order_id, symbol, now = order.order_id, order.symbol, self._clock.now_ns
-        received = OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, now)
-        validated = OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, now)
-        routed = OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, now)
-        record = OrderRecord(order, _ROUTED, broker, history=[received, validated, routed])
-        self._book.active[order_id] = record
+        order_id, now_ns, emit = order.order_id, self._clock.now_ns, self._emit
+        self._active[order_id] = OrderRecord(order, _ROUTED, broker, 0.0, 0.0, 0.0, 0.0, None, now_ns)
         self._routed += 1
-        emit = self._emit
+        received, validated, routed = first_steps(order_id, order.symbol, now_ns)
         emit(received)
         emit(validated)
         emit(routed)
 
     def fill(self, record: OrderRecord, fill: Fill) -> None:
         """Complete a routed order by one fill."""
-        order = record.order
-        record.first_fill_id = fill.fill_id
-        record.filled_quantity = quantity = 0.0 + fill.quantity
-        record.average_price = price = 0.0 + fill.price
+        quantity, price = 0.0 + fill.quantity, 0.0 + fill.price
+        status = OrderStatus(fill.order_id, fill.symbol, _ROUTED, _FILLED, quantity, price, self._clock.now_ns)
         record.state = _FILLED
+        record.filled_quantity = quantity
+        record.average_price = price
+        record.first_fill_id = fill.fill_id
+        record.add_step(status)
         self._book.complete(record)
         self._filled += 1
-        status = OrderStatus(order.order_id, order.symbol, _ROUTED, _FILLED, quantity, price, self._clock.now_ns)
-        record.history.append(status)
         self._emit(status)
 
     def counts(self) -> dict[str, int]:
@@ -82,7 +79,7 @@ class Journal:
         self._book.add(record)
         self._counts[state] += 1
         status = OrderStatus(order.order_id, order.symbol, None, state, 0.0, 0.0, self._clock.now_ns)
-        record.history.append(status)
+        record.add_step(status)
         self._emit(status)
 
     def advance(self, record: OrderRecord, event: OrderEvent, code: str = "", reason: str = "") -> bool:
@@ -103,7 +100,7 @@ class Journal:
         order, filled, price = record.order, record.filled_quantity, record.average_price
         now = self._clock.now_ns
         status = OrderStatus(order.order_id, order.symbol, previous, state, filled, price, now, code, reason)
-        record.history.append(status)
+        record.add_step(status)
         self._emit(status)
         return True
 
@@ -111,7 +108,7 @@ class Journal:
         """Publish that the order's terms or fills changed while its state stands."""
         if code in _OWN_CODES:
             self._counts[code] += 1
-        record.history.append(self._publish(record, record.state, code, reason))
+        record.add_step(self._publish(record, record.state, code, reason))
 
     def refuse(self, record: OrderRecord, code: str, reason: str) -> None:
         """Publish that something about this order was refused: it did not change."""

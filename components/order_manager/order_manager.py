@@ -80,7 +80,7 @@ class OrderManager(Component):
     def on_order(self, order: Order) -> None:
         """Validate an order and send it to its broker, or reject it."""
         book, intake = self._book, self._intake
-        if looks_plain(order) and book.get(order.order_id) is None:
+        if looks_plain(order) and order.order_id not in book.active and order.order_id not in book.completed:
             broker = intake.plain_brokers.get(order.symbol) or intake.broker_of(order)
             if broker is not None:  # the usual order: nothing is wrong with it, and it waits for no other
                 self._journal.route(order, broker)

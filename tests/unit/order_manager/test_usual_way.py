@@ -109,9 +109,13 @@ def what_is_known(desk: Desk) -> list[Any]:
     return [manager.statistics(), *((order_id, terms_of(record)) for order_id, record in records)]
 
 
+STEPS = {"routed_ns", "next_step", "later_steps"}
+
+
 def terms_of(record: OrderRecord) -> list[str]:
-    """Everything in a record, with what type each number is of."""
-    terms = msgspec.structs.asdict(record)
+    """Everything in a record, with what type each number is of; of its steps, what they were and not how it is kept."""
+    terms = {name: value for name, value in msgspec.structs.asdict(record).items() if name not in STEPS}
+    terms["history"] = record.history
     return [f"{name} {sorted(value) if isinstance(value, set) else value!r}" for name, value in terms.items()]
 
 
