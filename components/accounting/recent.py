@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from typing import Final
 
@@ -10,20 +11,43 @@ FILLS_KEPT: Final = 10_000
 
 
 class RecentIds:
-    """The last `kept` different ids at least, and at most twice as many."""
+    """The last `kept` different ids at least, and at most twice as many.
 
-    __slots__ = ("_ids", "_kept", "_most")
+    A broker counts its fills, so most ids are beyond all before them: longer, or as long and greater. Such a one is
+    new and need not be looked for. Until there is another they are a list, which is cheaper than a table to fill.
+    """
+
+    __slots__ = ("_counted", "_greatest", "_ids", "_kept", "_length", "_most")
 
     def __init__(self, kept: int = FILLS_KEPT) -> None:
         self._kept = kept
         self._most = 2 * kept
+        self._counted: list[str] = []
         self._ids: dict[str, None] = {}
+        self._greatest = ""
+        self._length = 0
+        """Of the greatest id so far, and more than any id has once they are in a table."""
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._counted) + len(self._ids)
 
     def is_new(self, identifier: str) -> bool:
         """Whether the id is not among the last ones; from now on it is."""
+        length = len(identifier)
+        if (length == self._length and identifier > self._greatest) or length > self._length:
+            self._greatest, self._length = identifier, length
+            counted = self._counted
+            counted.append(identifier)
+            if len(counted) == self._most:
+                del counted[: self._kept]
+            return True
+        return self._is_not_in_table(identifier)
+
+    def _is_not_in_table(self, identifier: str) -> bool:
+        if self._counted:
+            self._ids = dict.fromkeys(self._counted)
+            self._counted.clear()
+        self._length = sys.maxsize
         ids = self._ids
         if identifier in ids:
             return False
