@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from bus.errors import AdmfError
 from bus.runtime.settings import Instrument
 from components.accounting.position import Position
 from components.accounting.recent import RecentIds
 from schemas import ClosedTrade, Direction, Fill
+
+_BUY: Final = Direction.BUY
 
 
 class LedgerError(AdmfError):
@@ -52,7 +55,7 @@ class Ledger:
         quantity, point_value, fees = fill.quantity, position.point_value, fill.commission * rate
         slippage = fill.slippage * quantity * point_value
         value = fill.price * quantity * point_value
-        self.cash -= (value if fill.direction is Direction.BUY else -value) + fees
+        self.cash -= value + fees if fill.direction is _BUY else fees - value
         self.fees += fees
         self.slippage_cost += slippage
         self.traded_value += abs(value)
@@ -61,7 +64,7 @@ class Ledger:
         if trip is not None:
             self.realised_pnl += trip.realised_pnl
         held = position.quantity
-        if not position.is_sum_of_fills():
+        if held != position.bought - position.sold and not position.is_sum_of_fills():
             raise LedgerError(
                 f"position {position.symbol}: {held} is held, but {position.bought} was bought and {position.sold} sold"
             )
@@ -119,10 +122,11 @@ class Account:
 
         Gives that ledger, the position, and the round trip if there is one. Raises LedgerError as `Ledger.apply` does.
         """
+        symbol = fill.symbol
         try:
-            ledger, position, rate = self._terms[fill.symbol]
+            ledger, position, rate = self._terms[symbol]
         except KeyError:
-            ledger, position, rate = self._terms[fill.symbol] = self._terms_for(self._instrument(fill.symbol))
+            ledger, position, rate = self._terms[symbol] = self._terms_for(self._instrument(symbol))
         if self._booked.is_new(fill.fill_id):
             return ledger, position, ledger.apply(fill, position, rate, trade_id)
         return ledger, position, None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas import ClosedTrade, Direction, Fill
+
+_BUY: Final = Direction.BUY
+_SELL: Final = Direction.SELL
 
 _DUST = 1e-12
 """Below this part of what was held or filled, what is left over is rounding, not a holding."""
@@ -42,7 +46,7 @@ class Position:
         What exceeds the holding opens a position the other way; the fill's costs are split by quantity.
         """
         quantity, held = fill.quantity, self.quantity
-        if fill.direction is Direction.BUY:
+        if fill.direction is _BUY:
             self.bought += quantity
             signed = quantity
         else:
@@ -119,7 +123,7 @@ class Position:
         return ClosedTrade(
             trade_id,
             self.symbol,
-            Direction.BUY if closed > 0 else Direction.SELL,
+            _BUY if closed > 0 else _SELL,
             abs(closed),
             self.entry_ts,
             entry_price,

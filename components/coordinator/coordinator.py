@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from bus.runtime import component as runtime
 from bus.runtime.component import Component, handles
@@ -29,7 +29,8 @@ from schemas import (
 
 _DAYS_PER_YEAR = 252.0
 _S_PER_HOUR = 3600
-_COUNTED = frozenset({OrderState.RECEIVED, OrderState.REJECTED})
+_RECEIVED: Final = OrderState.RECEIVED
+_REJECTED: Final = OrderState.REJECTED
 
 
 class Parameters(runtime.Parameters):
@@ -88,11 +89,11 @@ class BacktestCoordinator(Component):
     def on_order_status(self, status: OrderStatus) -> None:
         """Count orders, and those among them that were rejected."""
         state = status.state
-        if state in _COUNTED:
-            if state is OrderState.REJECTED:
-                self._collected.rejected += status.previous is not OrderState.REJECTED
-            elif status.previous is None:
+        if state is _RECEIVED:
+            if status.previous is None:
                 self._collected.orders += 1
+        elif state is _REJECTED and status.previous is not _REJECTED:
+            self._collected.rejected += 1
 
     @handles(ClosedTrade)
     def on_closed_trade(self, trade: ClosedTrade) -> None:

@@ -44,13 +44,13 @@ class Curve:
         self.times.append(ts)
         self.values.append(net)
 
-    def settle(self, cash: float, held: bool) -> None:
-        """End the run of the points that came since the last call, at all of which this was so."""
+    def settle(self, cash: float, held: object) -> None:
+        """End the run of the points that came since the last call, at all of which this was so. `held` is what is."""
         points = len(self.times)
         if points > self._settled:
             self._ends.append(points)
             self._cash.append(cash)
-            self._held.append(held)
+            self._held.append(1 if held else 0)
             self._settled = points
 
     def take_blocks(self, rest: bool = False) -> list[EquityCurve]:

@@ -62,8 +62,9 @@ class Portfolio(Component):
         self._held = self.account.main.open
         self._interval = round(self.parameters.curve_interval_s * _NS_PER_S)
         self._ts = _BEFORE_ALL_TIME
-        self._trades = 0
-        self._next_trade = f"{self.name}-1"
+        self._trades = 1
+        self._trade_prefix = f"{self.name}-"
+        self._next_trade = f"{self._trade_prefix}1"
 
     @handles(Bar)
     def on_bar(self, bar: Bar) -> None:
@@ -101,16 +102,16 @@ class Portfolio(Component):
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:
         """Book the fill; say what the position is now, and the round trip if it closed one."""
-        if fill.ts > self._ts:
-            self._move_on(fill.ts)
-        account, symbol = self.account, fill.symbol
-        self.curve.settle(account.main.cash, bool(self._held))
+        account, symbol, ts = self.account, fill.symbol, fill.ts
+        if ts > self._ts:
+            self._move_on(ts)
+        self.curve.settle(account.main.cash, self._held)
         if symbol not in self.marks:
             self.marks[symbol] = fill.price
         ledger, position, trip = account.apply(fill, self._next_trade)
         self.emit(
             PositionUpdate(
-                fill.ts,
+                ts,
                 symbol,
                 position.quantity,
                 position.average_price,
@@ -122,13 +123,13 @@ class Portfolio(Component):
         )
         if trip is not None:
             self._trades += 1
-            self._next_trade = f"{self.name}-{self._trades + 1}"
+            self._next_trade = f"{self._trade_prefix}{self._trades}"
             self.emit(trip)
 
     @handles(Checkpoint)
     def on_checkpoint(self, _checkpoint: Checkpoint) -> None:
         """Publish the full blocks of the equity curve, so that it takes no more room however long the run."""
-        self.curve.settle(self.account.main.cash, bool(self._held))
+        self.curve.settle(self.account.main.cash, self._held)
         for block in self.curve.take_blocks():
             self.emit(block)
 
@@ -136,7 +137,7 @@ class Portfolio(Component):
     def on_report_requested(self, request: ReportRequested) -> None:
         """Publish the rest of the equity curve, then the totals."""
         self._take_point()
-        self.curve.settle(self.account.main.cash, bool(self._held))
+        self.curve.settle(self.account.main.cash, self._held)
         for block in self.curve.take_blocks(rest=True):
             self.emit(block)
         self.emit(self._report(request.ts))

@@ -64,12 +64,11 @@ class Holdings:
             value += quantity * self.marks[symbol] * self.instrument(symbol).multiplier
         return value
 
-    def add(self, order: Order) -> Order:
-        """The same order, which was just made and works from now on."""
+    def add(self, order: Order) -> None:
+        """Take in an order that was just made and works from now on."""
         self.working[order.symbol][order.order_id] = Working(
             order, order.quantity, order.parent_id != "", order.order_type not in _SURE_TO_FILL
         )
-        return order
 
     def fill(self, fill: Fill) -> None:
         """Take a fill into position and equity. One of the last that is told again changes nothing."""
@@ -79,9 +78,10 @@ class Holdings:
         signed = fill.direction.sign * quantity
         if self._valued:
             self._pay(fill, signed)
-        held = self.positions.pop(symbol, 0.0) + signed
-        if abs(held) > DUST:
-            self.positions[symbol] = held
+        positions = self.positions
+        held = positions.pop(symbol, 0.0) + signed
+        if held > DUST or held < -DUST:
+            positions[symbol] = held
         working = self.working[symbol].get(fill.order_id)
         if working is not None:
             if quantity < working.leaves:

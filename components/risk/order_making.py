@@ -87,4 +87,4 @@ def _child(parent: Order, order_type: OrderType, price: float, order_id: str) ->
 def clean(quantity: float) -> float:
     """A quantity without the rounding error of the sums it comes from."""
     quantity = float(quantity)
-    return round(quantity, QUANTITY_DECIMALS) if quantity % 1.0 else quantity
+    return quantity if quantity.is_integer() else round(quantity, QUANTITY_DECIMALS)

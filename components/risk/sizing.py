@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import Final
 
 from pydantic import Field, model_validator
 
 from bus.runtime.component import Parameters
 from components.risk.holdings import Holdings
 from schemas import Direction, Signal
+
+_SELL: Final = Direction.SELL
 
 
 class RiskStubParameters(Parameters):
@@ -47,7 +50,7 @@ class Sizing:
 
     def opening(self, signal: Signal) -> float:
         """The size of the position to open: as the signal asks, else as configured, times the signal's strength."""
-        if signal.direction is Direction.SELL and not self.allow_short:
+        if signal.direction is _SELL and not self.allow_short:
             return 0.0
         if signal.quantity is not None:
             return max(0.0, float(signal.quantity))
@@ -64,7 +67,7 @@ class Sizing:
 
     def closing(self, signal: Signal, held: float) -> float:
         """How much of what is held the other way to close: all, unless a SELL that may not go short asks for less."""
-        if signal.quantity is not None and signal.direction is Direction.SELL and not self.allow_short:
+        if signal.quantity is not None and signal.direction is _SELL and not self.allow_short:
             return min(held, signal.quantity)
         return held
 

@@ -48,8 +48,10 @@ class RiskStub(Component):
     def reset(self) -> None:
         """Flat, with the run's initial cash."""
         self._holdings = Holdings(self.context.run, valued=self.parameters.percent_of_equity is not None)
+        self._working = self._holdings.working
         self._sizing = Sizing(self.parameters, self._holdings)
         self._orders_made = 0
+        self._id_prefix = f"{self.name}-"
         self._closing = False
 
     @handles(Bar)
@@ -78,7 +80,7 @@ class RiskStub(Component):
     def on_order_status(self, status: OrderStatus) -> None:
         """Keep the orders that are working."""
         if status.state in FINAL_STATES:
-            self._holdings.working[status.symbol].pop(status.order_id, None)
+            self._working[status.symbol].pop(status.order_id, None)
 
     @handles(Signal)
     def on_signal(self, signal: Signal) -> None:
@@ -113,7 +115,8 @@ class RiskStub(Component):
         self.emit(CancelOrder("", now, reason=CLOSE_AT_END))
         for symbol, quantity in sorted(self._holdings.positions.items()):
             made = closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END)
-            self.emit(self._holdings.add(made))
+            self._holdings.add(made)
+            self.emit(made)
 
     def _order(self, signal: Signal, closing: float, opening: float) -> None:
         """One order for both, unless the signal asks for a bracket around what opens."""
@@ -121,11 +124,14 @@ class RiskStub(Component):
         wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
         if wants_bracket and clean(opening) > 0:
             for made in bracket_for(signal, clean(closing), clean(opening), self._next_id, now):
-                self.emit(add(made))
+                add(made)
+                self.emit(made)
             return
         quantity = clean(closing + opening)
         if quantity > 0:
-            self.emit(add(order_on_terms(signal, quantity, self._next_id(), now)))
+            made = order_on_terms(signal, quantity, self._next_id(), now)
+            add(made)
+            self.emit(made)
 
     def _cancel(self, working: Working) -> None:
         if not working.cancelling:
@@ -133,5 +139,5 @@ class RiskStub(Component):
             self.emit(CancelOrder(working.order.order_id, self.clock.now_ns, working.order.symbol, OVERTAKEN))
 
     def _next_id(self) -> str:
-        self._orders_made += 1
-        return f"{self.name}-{self._orders_made}"
+        self._orders_made = number = self._orders_made + 1
+        return f"{self._id_prefix}{number}"
