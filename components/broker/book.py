@@ -63,16 +63,20 @@ class Book:
         "interval",
         "last",
         "last_ts",
+        "lot_size",
         "market",
         "position",
         "previous_ts",
         "quoted",
         "restless",
+        "tick_size",
         "ticks",
     )
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
+        self.lot_size = instrument.lot_size
+        self.tick_size = instrument.tick_size
         self.restless: dict[str, Working] = {}
         """Orders that every bar must look at, by id: market, market-on-open, trailing stop and new limit orders."""
         self.at_close: dict[str, Working] = {}

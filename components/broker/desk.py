@@ -145,7 +145,7 @@ class Desk:
         book.position = held if held.is_integer() else tidy(held)
         leaves = 0.0 if filled == order.quantity else remainder(order.quantity, filled)
         writer, now = self._writer, self._clock.now_ns
-        self._emit(writer.write(order, quantity, leaves, price, rule, liquidity, budget, ts, bar, book.instrument, now))
+        self._emit(writer.write(order, quantity, leaves, price, rule, liquidity, budget, ts, bar, book, now))
         siblings = self._groups.siblings(order) if order.group else ()
         if leaves <= 0:
             self._finish(order, _FILLED)

@@ -31,7 +31,7 @@ def on_bar(venue: Venue, bar: Bar) -> None:
     if book.at_close:
         _close_session(venue, book, ts)
     book.observe(bar)
-    if book.is_reached(bar.low, bar.high):
+    if bar.low <= book.floor or bar.high >= book.ceiling:
         _reach(venue, book, bar)
     elif book.agenda and book.agenda[0].ts <= ts:
         _take_in(venue, book, bar)
@@ -151,7 +151,7 @@ def on_trade(venue: Venue, trade: Trade) -> None:
         return
     _wake(venue, trade.ts, trade.symbol)
     _catch_up(venue, book, trade.ts, trade.ts)
-    market = tick_market(trade, venue.settings.max_volume_pct is not None, book.instrument.lot_size)
+    market = tick_market(trade, venue.settings.max_volume_pct is not None, book.lot_size)
     venue.walk(book, market).run_limits(trade.price)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
 
-from bus.runtime.settings import Instrument
+from components.broker.book import Book
 from components.broker.market import Budget
 from components.broker.working import Working, tidy
 from schemas import Bar, Direction, FeeLine, Fill, Liquidity
@@ -101,7 +101,7 @@ class FillWriter:
         budget: Budget,
         ts: int,
         bar: Bar | None,
-        instrument: Instrument,
+        book: Book,
         now: int,
     ) -> Fill:
         """Take `quantity` from the market's budget and describe it. `leaves` is what is left of the order after it."""
@@ -112,11 +112,11 @@ class FillWriter:
             left = before - quantity
             budget.left = left = left if left.is_integer() else tidy(left)
         price = reference
-        if self._is_dear or instrument.tick_size or terms.limit_price is not None:
-            price = self._price(order, reference, liquidity, quantity, bar, instrument.tick_size)
+        if self._is_dear or book.tick_size or terms.limit_price is not None:
+            price = self._price(order, reference, liquidity, quantity, bar, book.tick_size)
         fees: tuple[FeeLine, ...] = ()
         if self.commission is not None:
-            multiplier = instrument.multiplier
+            multiplier = book.instrument.multiplier
             fees = self.commission.fees(price, quantity, direction, order_id, liquidity, now, multiplier)
         self._count += 1
         # By position, because there are so many: names would take three times as long.

@@ -75,7 +75,9 @@ def request_replace(venue: Venue, amended: Order) -> None:
 def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
     """When a request takes effect (ns UTC), None for at once. It never overtakes its order."""
     now, delay_ns = venue.now, venue.settings.delay_ns
-    ts = max(now if delay_ns is None else now + delay_ns(kind), order.arrival_ts)
+    ts = now if delay_ns is None else now + delay_ns(kind)
+    if ts < order.arrival_ts:
+        ts = order.arrival_ts
     at_once = ts <= now and venue.is_current(venue.desk.book(order.order.symbol), now)
     return None if at_once or venue.ended else ts
 

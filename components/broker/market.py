@@ -126,7 +126,7 @@ def bar_budget(volume: float, max_volume_pct: float | None, lot_size: float) -> 
     if max_volume_pct is None:
         return Budget(None)
     quantity = volume * max_volume_pct
-    return Budget(_in_lots(quantity, lot_size) if lot_size else float(math.floor(quantity + 1e-9)))
+    return Budget(_in_lots(quantity, lot_size) if lot_size else (quantity + 1e-9) // 1.0)
 
 
 def _in_lots(quantity: float, lot_size: float) -> float:

@@ -40,7 +40,7 @@ def meet_plainly(
             if order.order.post_only or not venue.fills_plainly:
                 return False
             new.append(order)
-    budget = book.budget = bar_budget(bar.volume, venue.settings.max_volume_pct, book.instrument.lot_size)
+    budget = book.budget = bar_budget(bar.volume, venue.settings.max_volume_pct, book.lot_size)
     if coming:
         _open(venue, book, bar, coming, budget)
     if (new or resting) and (bar.volume > 0 or budget.left is None):

@@ -91,9 +91,9 @@ def market_of(book: Book, settings: MatchSettings) -> Market:
     assert record is not None, "asked for only when something was seen"
     if isinstance(record, Bar):
         if book.budget is None:
-            book.budget = bar_budget(record.volume, pct, book.instrument.lot_size)
+            book.budget = bar_budget(record.volume, pct, book.lot_size)
         return bar_market(record, settings.path, book.budget)
-    return tick_market(record, pct is not None, book.instrument.lot_size)
+    return tick_market(record, pct is not None, book.lot_size)
 
 
 def mark_session(market: Market, book: Book, session_end: SessionEnd) -> None:
