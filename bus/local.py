@@ -99,7 +99,7 @@ class LocalBus:
             sound = len(run)
             if times[0] < now_ns or min(run.gaps, default=0) < 0:
                 sound = _ascending([now_ns, *times])
-            route, part, start = self._routes[run.message_type], run.part(0, sound).apart(), 0
+            route, part, start = self._routes[run.message_type], run.part(0, sound), 0
             while start < sound:
                 start = self._until_answered(source, route, part, start)
             if sound < len(run):
@@ -201,9 +201,8 @@ class LocalBus:
                 for handler, _ in later:
                     handler(message)
             else:
-                part = run.part(start, end)
                 for handler, on_block in later:  # noqa: B007 - blamed below
-                    on_block(part)
+                    on_block(run, start, end)
         except BaseException as error:
             raise blame(handler, error) from error
 
@@ -214,7 +213,7 @@ class LocalBus:
 def _runs(block: list[Message]) -> Iterator[Block]:
     """The block in parts of one type each; most are of one type as they are."""
     if isinstance(block, Block):
-        yield from (block.apart(),) if block else ()
+        yield from (block,) if block else ()
         return
     for _, group in itertools.groupby(block, type):
         yield Block(group)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bus.runtime.block import Block
 from bus.runtime.component import Component, Handler
 from bus.runtime.service import guarded
@@ -11,7 +13,7 @@ from schemas.registry import TYPE_IDS
 _LEAST, _MOST = 32, 1024
 
 
-Taker = tuple[Handler, Handler]
+Taker = tuple[Handler, Callable[..., None]]
 """How a component takes one message, and many."""
 
 Parting = tuple[list[Handler], list[Taker], list[Taker], int]

@@ -15,8 +15,8 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 class Block(list[Any]):
     """Messages of one type in order, a list of them, and their fields as columns.
 
-    What is asked of it is worked out once, for all who ask: the bus, and every component that takes the block. A part
-    of a block takes what it can from the whole. Neither a block nor what it gives may be changed.
+    What is asked of it is worked out once, for all who ask: the bus, and every component that takes some of it. Neither
+    a block nor what it gives may be changed.
     """
 
     __slots__ = ("_bounds", "_columns", "_gaps", "_only")
@@ -36,26 +36,10 @@ class Block(list[Any]):
         """The type of all its messages."""
         return type(self[0])
 
-    @property
-    def whole(self) -> Block:
-        """The block of which it is a part, or itself."""
-        return self
-
-    @property
-    def start(self) -> int:
-        """Its place in the whole: the index of its first message."""
-        return 0
-
     def part(self, start: int, end: int) -> Block:
-        """The messages from `start` to before `end`, or as far as there are any."""
-        return self if start == 0 and end >= len(self) else _Part(self, start, self[start:end])
-
-    def apart(self) -> Block:
-        """The same messages as a whole of their own."""
-        return self
-
-    def cut(self, start: int, end: int) -> Block:
-        """The messages from `start` to before `end` as a whole of their own, with the columns that are known."""
+        """The messages from `start` to before `end`, or as far as there are any, with the columns that are known."""
+        if start == 0 and end >= len(self):
+            return self
         columns = {name: values[start:end] for name, values in self._columns.items()}
         return Block(self[start:end], columns, {name: value for name, value in self._only.items() if value is not None})
 
@@ -87,42 +71,11 @@ class Block(list[Any]):
             self._gaps = _gaps_of(self.column("ts"))
         return self._gaps
 
-
-class _Part(Block):
-    """A part of a block; there are many, and most are short."""
-
-    __slots__ = ("start", "whole")
-
-    def __init__(self, whole: Block, start: int, messages: list[Any]) -> None:
-        list.__init__(self, messages)
-        self.whole = whole  # type: ignore[misc]
-        self.start = start  # type: ignore[misc]
-
-    def part(self, start: int, end: int) -> Block:
-        if start == 0 and end >= len(self):
-            return self
-        return _Part(self.whole, self.start + start, self[start:end])
-
-    def apart(self) -> Block:
-        return self.whole.cut(self.start, self.start + len(self))
-
-    def column(self, name: str) -> list[Any]:
-        start = self.start
-        return self.whole.column(name)[start : start + len(self)]
-
-    def only(self, name: str) -> Any:
-        value = self.whole.only(name)
-        return _the_only(self.column(name)) if value is None else value
-
-    def bounds(self, name: str) -> tuple[Any, Any]:
-        values = self.column(name)
-        return min(values), max(values)
-
-    @property
-    def gaps(self) -> set[int]:
-        gaps = self.whole.gaps
+    def gaps_between(self, start: int, end: int) -> set[int]:
+        """The same of the messages from `start` to before `end`."""
+        gaps = self.gaps
         # All the same, as it is with bars of one length.
-        return gaps if len(gaps) == 1 < len(self) else _gaps_of(self.column("ts"))
+        return gaps if len(gaps) == 1 < end - start else _gaps_of(self.column("ts")[start:end])
 
 
 def _the_only(values: list[Any]) -> Any:

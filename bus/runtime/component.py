@@ -97,15 +97,16 @@ class Component:
     handling a type which is not quiet that a type stops being quiet."""
 
     on_block: ClassVar[Callable[..., None] | None] = None
-    """A method `on_block(block)` takes many messages of one quiet type at once, a `Block`, and leaves the component as
-    its handler would that was called with each. A bus in one thread may then keep such messages back, though never
-    until after a message of another type. The clock may be ahead of them: their own `ts` counts."""
+    """A method `on_block(block, start, end)` takes many messages of one quiet type at once, those of a `Block` from
+    `start` to before `end`, and leaves the component as its handler would that was called with each. A bus in one
+    thread may then keep such messages back, though never until after a message of another type. The clock may be ahead
+    of them: their own `ts` counts."""
 
     unanswered: ClassVar[Callable[..., int] | None] = None
     """A method `unanswered(block, start, most)` of a component that takes blocks says of a type that is not quiet how
-    many of these messages, from that index on and so many at most, it will not answer whatever else happens meanwhile:
-    these are as if it were. It may look at the messages, and changes nothing; 0 is always right. What it takes later is
-    a part of this block (`Block.whole`, `Block.start`)."""
+    many of these messages, from that index on, it will not answer whatever else happens meanwhile: these are as if it
+    were. It may look at the messages, and changes nothing; 0 is always right. More than `most` need not be looked at,
+    but may be told by who knows. What it takes later are messages of this block."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -80,12 +80,12 @@ def guarded(component: Component, handler: Handler, field_name: str | None = Non
             component, lambda message: _under(lock.key(getattr(message, field_name)), handler, message)
         )
     whole = lock.write()
-    return _belonging_to(component, lambda message: _under(whole, handler, message))
+    return _belonging_to(component, lambda *handed: _under(whole, handler, *handed))
 
 
-def _under(lock: Any, handler: Handler, message: Message) -> None:
+def _under(lock: Any, handler: Callable[..., None], *handed: Any) -> None:
     with lock:
-        handler(message)
+        handler(*handed)
 
 
 def _belonging_to(component: Component, handler: Handler) -> Handler:

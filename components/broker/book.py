@@ -122,18 +122,18 @@ class Book:
         self.last = record
         self.market = self.budget = None
 
-    def observe_all(self, bars: Block) -> None:
-        """Remember many bars at once, as `observe` would one after another."""
-        interval, first_gap = self.interval, bars[0].ts - self.last_ts
+    def observe_all(self, bars: Block, start: int, end: int) -> None:
+        """Remember the bars from `start` to before `end` at once, as `observe` would one after another."""
+        interval, first_gap = self.interval, bars[start].ts - self.last_ts
         if first_gap != interval or bars.gaps != {interval}:
-            gaps = {interval, *bars.gaps}
+            gaps = {interval, *bars.gaps_between(start, end)}
             if self.last_ts:
                 gaps.add(first_gap)
             gaps.discard(0)
             self.interval = min(gaps, default=0)
-        self.observe(bars[-1])
-        if len(bars) > 1:
-            self.previous_ts = bars[-2].ts
+        self.observe(bars[end - 1])
+        if end - start > 1:
+            self.previous_ts = bars[end - 2].ts
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""

@@ -106,21 +106,21 @@ def _come_to_nothing(bars: Block, start: int, end: int, due: float, floor: float
     return next(n for n, bar in enumerate(bars[start:end]) if bar.ts >= due or bar.low <= floor or bar.high >= ceiling)
 
 
-def on_idle_bars(venue: Venue, bars: Block) -> None:
+def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:
     """Bars that fill no order, and at which nothing is due: they are only to be remembered.
 
     Limit orders that come with the first of them begin to rest.
     """
-    desk, symbol, last = venue.desk, bars.only("symbol"), bars[-1]
+    desk, symbol, last = venue.desk, bars.only("symbol"), bars[end - 1]
     if symbol is not None:
         book = desk.book(symbol)
         if book.arriving:
-            on_bar(venue, bars[0])
-            bars = bars.part(1, len(bars))
-        if bars and not book.ticks:
-            book.observe_all(bars)
+            on_bar(venue, bars[start])
+            start += 1
+        if start < end and not book.ticks:
+            book.observe_all(bars, start, end)
     else:
-        for bar in bars:
+        for bar in bars[start:end]:
             book = desk.books.get(bar.symbol) or desk.book(bar.symbol)
             if not book.ticks:
                 book.observe(bar)

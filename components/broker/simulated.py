@@ -127,16 +127,16 @@ class SimulatedBroker(BrokerBase):
         """How many bars, from `start` on, meet no order and see nothing due; 0 for quotes and trades."""
         return feed.untouched(self._venue, messages, start, most) if messages.message_type is Bar else 0
 
-    def on_block(self, messages: Block) -> None:
-        """Many market data of one type at once, which meet no order."""
+    def on_block(self, messages: Block, start: int, end: int) -> None:
+        """Many market data of one type at once, which fill no order."""
         if messages.message_type is not Bar:
             handler: Handler = self.on_quote if messages.message_type is Quote else self.on_trade
-            for message in messages:
+            for message in messages[start:end]:
                 handler(message)
             return
-        feed.on_idle_bars(self._venue, messages)
+        feed.on_idle_bars(self._venue, messages, start, end)
         if self._learns:
-            for bar in messages:
+            for bar in messages[start:end]:
                 self._slippage.on_bar(bar)
 
     @handles(StreamEnding, EndOfStream)

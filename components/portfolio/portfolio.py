@@ -74,13 +74,13 @@ class Portfolio(Component):
             self._move_on(ts)
         self.marks[bar.symbol] = bar.close
 
-    def on_block(self, messages: Block) -> None:
+    def on_block(self, messages: Block, start: int, end: int) -> None:
         """As the handlers, one message after another; many bars at once where that is the same."""
         handler = getattr(self, self._handler_names[messages.message_type])
-        handler(messages[0])
-        if messages.message_type is Bar and self._took_rest(messages):
+        handler(messages[start])
+        if messages.message_type is Bar and self._took_rest(messages, start, end):
             return
-        for message in messages[1:]:
+        for message in messages[start + 1 : end]:
             handler(message)
 
     @handles(Quote)
@@ -152,19 +152,19 @@ class Portfolio(Component):
         """Cash and the value of what is held, in the account's currency."""
         return self.account.main.equity(self.marks)
 
-    def _took_rest(self, bars: Block) -> bool:
+    def _took_rest(self, bars: Block, start: int, end: int) -> bool:
         """Take bars after the first at once, if that is the same as one by one: while flat, or holding only them."""
         if self._interval:
             return False
-        symbol, times, held, curve = bars.only("symbol"), bars.column("ts"), self._held, self.curve
+        symbol, times, held, curve = bars.only("symbol"), bars.column("ts")[start:end], self._held, self.curve
         if not held:
             curve.times.extend(dict.fromkeys(times) if 0 in bars.gaps else times)
-            last = bars[-1:] if symbol is not None else bars
+            last = bars[end - 1 : end] if symbol is not None else bars[start:end]
             self.marks.update({bar.symbol: bar.close for bar in last})
         elif len(held) > 1 or symbol not in held or 0 in bars.gaps:
             return False
         else:
-            position, prices = held[symbol], bars.column("close")
+            position, prices = held[symbol], bars.column("close")[start:end]
             quantity, point_value = position.quantity, position.point_value
             curve.times.extend(times)
             curve.values.extend([quantity * price * point_value for price in prices[:-1]])

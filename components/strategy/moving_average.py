@@ -78,7 +78,7 @@ class _Ahead:
         self.crossing = next(self._crossings, len(self.whole))
         return True
 
-    def come_to(self, gap: int, slow: int) -> tuple[list[int], int]:
+    def state(self, gap: int, slow: int) -> tuple[list[int], int]:
         """The last `slow` closes before the next bar, and the gap after them, which was `gap` before the first one."""
         taken = self.next - self._first
         return self._known[taken : taken + slow].tolist(), int(self._gaps[taken - 1]) if taken else gap
@@ -123,8 +123,8 @@ class _Averages:
             return -1 if before > 0 else 0
         return 0
 
-    def uncrossed(self, bars: Block, start: int, most: int) -> int:
-        """How many of the bars from `start` on, at most `most`, will not make them cross; 0 also for not known."""
+    def uncrossed(self, bars: Block, start: int) -> int:
+        """How many of the bars from `start` on will not make them cross; 0 also for not known."""
         if not self.side:
             return 0
         ahead = self._ahead
@@ -133,12 +133,12 @@ class _Averages:
             ahead = self._ahead = self._look_ahead(bars, start)
             if ahead is None:
                 return 0
-        return min(ahead.crossing - start, most)
+        return ahead.crossing - start
 
-    def take(self, bars: Block) -> None:
-        """Take the next closes, as many as are `uncrossed` or fewer."""
+    def come_to(self, index: int) -> None:
+        """Take the closes before this index of the block, as many as are `uncrossed` or fewer."""
         assert self._ahead is not None, "they were looked at before"
-        self._ahead.next = bars.start + len(bars)
+        self._ahead.next = index
 
     def _gap_with(self, close: float) -> int:
         """The gap with one more close; 0 while there are too few."""
@@ -155,7 +155,7 @@ class _Averages:
     def _come_out(self) -> None:
         """What comes next is not of the block that was looked at, or not known to be."""
         if self._ahead is not None:
-            closes, self.gap = self._ahead.come_to(self.gap, self.slow)
+            closes, self.gap = self._ahead.state(self.gap, self.slow)
             self.closes.extend(closes)
             self._ahead = None
 
@@ -208,21 +208,21 @@ class MovingAverageCrossover(Component):
             direction, reason = (Direction.BUY, CROSSED_ABOVE) if crossed > 0 else (Direction.SELL, CROSSED_BELOW)
             self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close, reason=reason))
 
-    def unanswered(self, bars: Block, start: int, most: int) -> int:
+    def unanswered(self, bars: Block, start: int, _most: int) -> int:
         """How many bars, from `start` on, will make no averages cross; 0 for bars of many symbols."""
         symbol = bars.only("symbol")
         if symbol is None:
             return 0
         averages = self._averages.get(symbol)
         if averages is None:
-            return min(len(bars) - start, most) if self._ignores(symbol) else 0
-        return averages.uncrossed(bars, start, most)
+            return len(bars) - start if self._ignores(symbol) else 0
+        return averages.uncrossed(bars, start)
 
-    def on_block(self, bars: Block) -> None:
+    def on_block(self, bars: Block, _start: int, end: int) -> None:
         """Take bars of one symbol that make no averages cross."""
         averages = self._averages.get(bars.only("symbol"))
         if averages is not None:
-            averages.take(bars)
+            averages.come_to(end)
 
     def _ignores(self, symbol: str) -> bool:
         return bool(self._symbols) and symbol not in self._symbols

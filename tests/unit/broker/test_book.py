@@ -139,7 +139,7 @@ def test_bars_observed_at_once_leave_a_book_as_one_by_one(before, gaps):
             book.observe(bar)
     for bar in bars[len(before) :]:
         one_by_one.observe(bar)
-    at_once.observe_all(Block(bars[len(before) :]))
+    at_once.observe_all(Block(bars), len(before), len(bars))
     for name in ("last", "last_ts", "previous_ts", "interval", "market"):
         assert getattr(one_by_one, name) == getattr(at_once, name)
 

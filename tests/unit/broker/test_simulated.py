@@ -146,7 +146,7 @@ def test_idle_bars_may_come_in_a_block():
     one_by_one, at_once = (Bench(SimulatedBroker("broker", {"slippage": {"model": "volatility"}})) for _ in range(2))
     bars = [a_bar(n, o=100 + n % 3, c=100 + n % 5, symbol=("AAPL", "MSFT")[n % 2]) for n in range(40)]
     one_by_one.publish(*bars)
-    at_once.components[0].on_block(Block(bars))
+    at_once.components[0].on_block(Block(bars), 0, 40)
     now = T0 + 40 * DAY_NS
     after = [submit("risk-1", ts=now), submit("risk-2", ts=now, symbol="MSFT"), a_bar(41), a_bar(42, symbol="MSFT")]
     for bench in (one_by_one, at_once):
@@ -158,7 +158,8 @@ def test_idle_bars_may_come_in_a_block():
 
 def test_idle_quotes_may_come_in_a_block():
     bench = Bench(SimulatedBroker("broker"))
-    bench.components[0].on_block(Block(Quote(T0 + n, "AAPL", 99.0 + n, 500.0, 101.0 + n, 300.0) for n in range(3)))
+    quotes = Block(Quote(T0 + n, "AAPL", 99.0 + n, 500.0, 101.0 + n, 300.0) for n in range(3))
+    bench.components[0].on_block(quotes, 0, 3)
     bench.publish(submit("risk-1"), Quote(T0 + 3, "AAPL", 102.0, 500.0, 104.0, 300.0))
     assert [fill.rule for fill in bench.of(Fill)] == ["market_quote"]
 

@@ -43,7 +43,7 @@ def in_blocks(messages: list[Message]) -> tuple[list[Message], int]:
             if count:
                 bench.clock.now_ns = run[count - 1].ts
                 before = len(bench.said)
-                broker.on_block(Block(run[:count]))
+                broker.on_block(Block(run), 0, count)
                 assert len(bench.said) == before, "it said that it would not answer"
                 handed += count
             else:

@@ -31,9 +31,9 @@ class Patient(Component):
         self.heard.append(bar.ts)
         self.quiet = frozenset({Bar})
 
-    def on_block(self, bars: Block) -> None:
-        self.calls.append(len(bars))
-        for bar in bars:
+    def on_block(self, bars: Block, start: int, end: int) -> None:
+        self.calls.append(end - start)
+        for bar in bars[start:end]:
             self.on_bar(bar)
 
     @handles(Signal)
@@ -93,7 +93,7 @@ def test_bars_that_nobody_may_answer_come_as_they_are_fed():
 
 def test_what_a_component_says_while_it_takes_a_block_is_refused():
     class Talks(Patient):
-        def on_block(self, bars: Block) -> None:
+        def on_block(self, bars: Block, start: int, end: int) -> None:
             self.emit(a_signal())
 
     with pytest.raises(ComponentError, match=r"^component 'talks' failed: talks emitted while it handled no message"):
@@ -102,7 +102,7 @@ def test_what_a_component_says_while_it_takes_a_block_is_refused():
 
 def test_a_component_that_fails_in_a_block_is_named():
     class Fails(Patient):
-        def on_block(self, bars: Block) -> None:
+        def on_block(self, bars: Block, start: int, end: int) -> None:
             raise RuntimeError("no room")
 
     with pytest.raises(ComponentError, match=r"^component 'fails' failed: RuntimeError: no room"):
@@ -162,8 +162,8 @@ class Waits(Component):
         if self.heard in (3, 4):
             self.emit(a_signal())
 
-    def on_block(self, bars: Block) -> None:
-        self.heard += len(bars)
+    def on_block(self, bars: Block, start: int, end: int) -> None:
+        self.heard += end - start
 
     def unanswered(self, bars: Block, start: int, most: int) -> int:
         self.asked.append(self.heard)

@@ -150,7 +150,9 @@ def test_many_messages_at_once_are_as_one_after_another(data):
             if message_type is Fill:
                 once.publish(*messages)
             else:
-                once.components[0].on_block(Block(messages))
+                before = [a_bar()] * data.draw(st.integers(0, 2)) if message_type is Bar else []
+                whole = Block([*before, *messages])
+                once.components[0].on_block(whole, len(before), len(whole))
         singly.publish(*block)
         block.clear()
 

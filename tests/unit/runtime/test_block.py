@@ -20,24 +20,24 @@ def test_a_part_of_a_part_says_the_same_as_a_block_made_of_its_messages(gaps, da
     start = data.draw(st.integers(0, len(bars) - 1))
     end = data.draw(st.integers(start + 1, len(bars) + 2))
     inner = data.draw(st.integers(0, min(end, len(bars)) - start - 1))
-    part = Block(bars).part(start, end).part(inner, inner + 3)
+    whole = Block(bars)
+    if data.draw(st.booleans()):
+        whole.column("close")
+        whole.only("symbol")
+    part = whole.part(start, end).part(inner, inner + 3)
     made = Block(bars[start:end][inner : inner + 3])
     assert part == made
     assert part.column("close") == made.column("close") == [bar.close for bar in made]
     assert part.only("symbol") == made.only("symbol")
     assert part.bounds("ts") == made.bounds("ts") == (made[0].ts, made[-1].ts)
-    assert part.gaps == made.gaps
+    assert part.gaps == made.gaps == whole.gaps_between(start + inner, start + inner + len(made))
     assert part.message_type is Bar
-    apart = part.apart()
-    assert (apart, apart.start, apart.whole) == (made, 0, apart)
-    assert apart.column("close") == made.column("close")
-    assert apart.only("symbol") == made.only("symbol")
 
 
 def test_gaps_are_those_between_neighbours_and_none_of_a_single_message():
     assert Block(bars_of([1, 3, 3, 8], "AAAA")).gaps == {2, 0, 5}
     assert Block(bars_of([1], "A")).gaps == set()
-    assert Block(bars_of([1, 2, 3], "AAA")).part(1, 2).gaps == set()
+    assert Block(bars_of([1, 2, 3], "AAA")).gaps_between(1, 2) == set()
 
 
 def test_a_field_that_differs_in_the_whole_may_be_the_same_in_a_part():

@@ -155,8 +155,9 @@ def in_blocks(closes: list[float], fast: int, slow: int, sizes: list[int], looks
     for size in sizes:
         block, bars, start = Block(bars[:size]), bars[size:], 0
         while start < len(block):
-            if count := strategy.unanswered(block, start, next(looks_in_turn)):
-                strategy.on_block(block.part(start, start + count))
+            look = next(looks_in_turn)
+            if count := min(look, strategy.unanswered(block, start, look)):
+                strategy.on_block(block, start, start + count)
             else:
                 count = 1
                 bench.publish(block[start])
@@ -184,7 +185,7 @@ def test_most_bars_come_in_blocks() -> None:
     for bar in block[:3]:
         strategy.on_bar(bar)
     assert strategy.unanswered(block, 3, 9) == 4, "the eighth bar makes them cross"
-    assert strategy.unanswered(block, 3, 2) == 2
+    assert strategy.unanswered(block, 3, 2) == 4, "it need not look, it knows"
 
 
 def test_prices_too_large_for_64_bits_are_taken_one_by_one() -> None:
@@ -196,5 +197,5 @@ def test_blocks_of_symbols_that_it_is_not_told_to_trade_are_let_pass() -> None:
     strategy = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 3, "symbols": ["MSFT"]})).components[0]
     block = Block(a_bar(n) for n in range(5))
     assert strategy.unanswered(block, 0, 9) == 5
-    strategy.on_block(block)
+    strategy.on_block(block, 0, 5)
     assert strategy.unanswered(Block([a_bar(0), a_bar(0, symbol="MSFT")]), 0, 9) == 0
