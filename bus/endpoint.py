@@ -214,7 +214,7 @@ class Endpoint:
             records = sorted((record for part in parts for record in decode_records(part)), key=_seq)
         inbound, runner, takes = self._inbound, self.runner, self.runner.takes
         outbound = self.publisher.outbound
-        for seq, ts, _, _, _, _, type_id, payload in records:
+        for seq, ts, _, _, _, type_id, payload in records:
             # After a part was served from the log, a wave may come that holds some of it again.
             if seq > inbound.seq:
                 inbound.seq = seq

@@ -197,7 +197,7 @@ class LiveBus:
         if outputs:
             batch = self._sequence(outputs)
             if self._log is not None:
-                self._log.flush()
+                self._log.flush(sealed=True)
             for link in self._links:
                 link.deliver(batch)
             for link in self._links:

@@ -46,7 +46,7 @@ class LocalBus:
         self._outlook = Outlook()
         self._loop = LazyLoop(means or Means())
         routes = self._routes = {message_type: Route(message_type) for message_type in MESSAGE_TYPES.values()}
-        self._order = Uncaptured(routes) if log is None else Captured(routes, self.clock, log, wiring.rules)
+        self._order = Uncaptured(routes) if log is None else Captured(routes, self.clock, log, wiring)
 
     @property
     def counts(self) -> dict[int, int]:

@@ -2,58 +2,63 @@
 
 `Captured` gives every message its number and its cause and appends it to the log. `Uncaptured` does without: a run of
 which nothing is kept has the same order, and nobody to tell. Both count, and both hand out in the same way.
+
+Our own components put what they emit straight into the queue, without a check whether they answer something, and with
+what they declared: they do, in the placements where that is checked, see `bus.runtime.runner`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Mapping
 from operator import length_hint
-from typing import Final
+from typing import Final, NamedTuple
 
 from bus.local_route import Route
 from bus.log import TOGETHER, Log
-from bus.record import BODY
+from bus.record import HEAD, encode_record
 from bus.runtime.block import Block
 from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Emit, Handler
 from bus.runtime.runner import Member, emitted_types, failure, is_ours, nothing_to_answer
-from bus.sequencer import HUB, Sequencer, SourceRule
+from bus.sequencer import HUB, Sequencer
+from bus.topics import Wiring
 from schemas import Message
 from schemas.codec import encode
 
-_pack_body = BODY.pack
+_pack_head = HEAD.pack
 
 _COUNTED_TOGETHER: Final = 4096
+_NOBODY: Final = -1
+"""No source has this id."""
 
 Routes = Mapping[type[Message], Route]
 
-_HEARD: Final = -1
-"""Stands for the seq of the message that is being heard, which has its place in the order only afterwards."""
 
-
-class Uncaptured:
-    """The order of a run without a log. `answers` are the messages that wait for their turn."""
+class _Order:
+    """What both have. `answers` are the messages that wait for their turn."""
 
     def __init__(self, routes: Routes) -> None:
         self.answers: list[Message] = []
         self.heeds = False
         """Whether a component is handling something, and may answer it."""
         self._routes = routes
-        self._handlers = {message_type: route.handlers for message_type, route in routes.items()}
         self._heard: list[type[Message]] = []
         """Types of messages that their routes have not counted yet."""
 
-    def emitter(self, member: Member) -> Emit:
-        """The way out of a component.
+    def count(self) -> None:
+        """Bring the counts of the routes up to date."""
+        for message_type, count in Counter(self._heard).items():
+            self._routes[message_type].count += count
+        self._heard.clear()
 
-        Of our own it is not checked here whether they answer something, and with what they declared: they do, in the
-        runs with a log of the conformance suite, where it is.
-        """
-        component, append = member.component, self.answers.append
-        if is_ours(component):
-            return append
+    def first_answer(self) -> type[Message]:
+        """The type of the message whose turn is next."""
+        return type(self.answers[0])
+
+    def _checked(self, component: Component, append: Emit) -> Emit:
+        """A way out that takes answers only, and of declared types."""
         declared = emitted_types(component)
 
         def emit(message: Message) -> None:
@@ -65,15 +70,27 @@ class Uncaptured:
 
         return emit
 
-    def count(self) -> None:
-        """Bring the counts of the routes up to date."""
-        for message_type, count in Counter(self._heard).items():
-            self._routes[message_type].count += count
-        self._heard.clear()
+    def _settled(self, count: int) -> None:
+        """So many of the messages that waited have had their turn; the others never will."""
+        del self.answers[count:]
+        self._heard += map(type, self.answers)
+        self.answers.clear()
+        self.heeds = False
+        if len(self._heard) > _COUNTED_TOGETHER:
+            self.count()
 
-    def first_answer(self) -> type[Message]:
-        """The type of the message whose turn is next."""
-        return type(self.answers[0])
+
+class Uncaptured(_Order):
+    """The order of a run without a log."""
+
+    def __init__(self, routes: Routes) -> None:
+        super().__init__(routes)
+        self._handlers = {message_type: route.handlers for message_type, route in routes.items()}
+
+    def emitter(self, member: Member) -> Emit:
+        """The way out of a component."""
+        append = self.answers.append
+        return append if is_ours(member.component) else self._checked(member.component, append)
 
     def publish(self, _source: int, message: Message) -> None:
         """Let a message from outside wait for its turn."""
@@ -97,63 +114,59 @@ class Uncaptured:
                 for handler in handlers[type(message)]:
                     handler(message)
         except BaseException as error:
-            del answers[len(answers) - length_hint(going) :]
             raise blame(handler, error) from error
         finally:
-            self._heard += map(type, answers)
-            answers.clear()
-            self.heeds = False
-        if len(self._heard) > _COUNTED_TOGETHER:
-            self.count()
+            self._settled(len(answers) - length_hint(going))
 
 
-class Captured:
-    """The order of a run with a log, as `Uncaptured`."""
+class _Way(NamedTuple):
+    """What is to be known of a message by its type: its id, who publishes it, and who takes it."""
 
-    def __init__(self, routes: Routes, clock: Clock, log: Log, rules: Iterable[SourceRule]) -> None:
-        self.answers: list[tuple[int, Route, int, Message]] = []
-        """Source, route and cause of each message, and the message."""
-        self._routes = routes
+    type_id: int
+    source: int
+    """`_NOBODY` where several components publish it: `sources` then has those of the messages that wait, in order."""
+    sources: deque[int]
+    handlers: list[Handler]
+
+
+class Captured(_Order):
+    """The order of a run with a log."""
+
+    def __init__(self, routes: Routes, clock: Clock, log: Log, wiring: Wiring) -> None:
+        super().__init__(routes)
         self._clock = clock
         self._log = log
-        self._sequencer = Sequencer(rules)
-        self._cause = 0
-
-    @property
-    def heeds(self) -> bool:
-        """Whether a component is handling something, and may answer it."""
-        return self._cause != 0
-
-    @heeds.setter
-    def heeds(self, heeds: bool) -> None:
-        self._cause = _HEARD if heeds else 0
+        self._sequencer = Sequencer(wiring.rules)
+        self._outside = _NOBODY
+        """The source of a message from outside that waits."""
+        sources: dict[type[Message], list[int]] = {}
+        for member in wiring.members:
+            for message_type in emitted_types(member.component):
+                sources.setdefault(message_type, []).append(member.source_id)
+        self._ways = {
+            message_type: _Way(route.type_id, _the_only(sources.get(message_type, [])), deque(), route.handlers)
+            for message_type, route in routes.items()
+        }
 
     def emitter(self, member: Member) -> Emit:
         """The way out of a component."""
-        routes = {message_type: self._routes[message_type] for message_type in emitted_types(member.component)}
-        source_id, append = member.source_id, self.answers.append
+        component, source, append = member.component, member.source_id, self.answers.append
+        shared = {t: way.sources.append for t in emitted_types(component) if (way := self._ways[t]).source == _NOBODY}
+        if is_ours(component) and not shared:
+            return append
 
-        def emit(message: Message) -> None:
-            cause = self._cause
-            if not cause:
-                raise nothing_to_answer(member.component)
-            try:
-                append((source_id, routes[type(message)], cause, message))
-            except KeyError:
-                raise refuse_to_publish(member.component, message) from None
+        def note(message: Message) -> None:
+            also = shared.get(type(message))
+            if also is not None:
+                also(source)
+            append(message)
 
-        return emit
-
-    def count(self) -> None:
-        """The counts of the routes are up to date."""
-
-    def first_answer(self) -> type[Message]:
-        """The type of the message whose turn is next."""
-        return type(self.answers[0][3])
+        return self._checked(component, note if shared else append)
 
     def publish(self, source: int, message: Message) -> None:
         """Let a message from outside wait for its turn."""
-        self.answers.append((source, self._routes[type(message)], 0, message))
+        self._outside = source
+        self.answers.append(message)
 
     def record(self, message: Message) -> None:
         """Give a message of the hub that nobody hears its place in the order."""
@@ -164,35 +177,52 @@ class Captured:
 
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
-        sequencer, last, count = self._sequencer, self._sequencer.last, end - start
-        self._log.append_run(sequencer.head + 1, last[source] + 1, source, route.type_id, run[start:end])
+        sequencer, count = self._sequencer, end - start
+        seq, source_seq = sequencer.head + 1, sequencer.last[source] + 1
+        if count == 1:
+            message = run[start]
+            record = encode_record(seq, message.ts, source_seq, 0, source, route.type_id, encode(message))
+            self._log.append_record(record)
+        else:
+            self._log.append_run(seq, source_seq, source, route.type_id, run.part(start, end))
         sequencer.head += count
-        last[source] += count
+        sequencer.last[source] += count
         route.count += count
 
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
-        answers, log, sequencer, now_ns = self.answers, self._log, self._sequencer, self._clock.now_ns
-        last, heard, append_body = sequencer.last, sequencer.head, log.append_body
+        answers, ways, sequencer, now_ns = self.answers, self._ways, self._sequencer, self._clock.now_ns
+        last, append_record, heard, handler = sequencer.last, self._log.append_record, sequencer.head, None
+        seq, known, outside = heard, len(answers), self._outside
+        causes = [heard if outside == _NOBODY else 0] * known
+        self.heeds = True
         try:
-            for source, route, cause, message in answers:  # and what is answered joins the end
+            for message, cause in zip(answers, causes, strict=False):  # and what is answered joins the end of both
+                type_id, source, sources, handlers = ways[type(message)]
+                if not cause:
+                    source = outside
+                elif source == _NOBODY:
+                    source = sources.popleft()
+                handler = None
                 payload = encode(message)
-                sequencer.head = seq = sequencer.head + 1
+                seq += 1
                 last[source] = source_seq = last[source] + 1
-                route.count += 1
-                caused_by = heard if cause == _HEARD else cause
-                body = _pack_body(len(payload), seq, now_ns, source_seq, caused_by, source, route.type_id) + payload
-                append_body(body)
-                self._cause = seq
-                try:
-                    for handler in route.handlers:
-                        handler(message)
-                except BaseException as error:
-                    raise blame(handler, error) from error
+                append_record(_pack_head(len(payload), seq, now_ns, source_seq, cause, source, type_id) + payload)
+                for handler in handlers:
+                    handler(message)
+                if len(answers) != known:
+                    causes += [seq] * (len(answers) - known)
+                    known = len(answers)
+        except BaseException as error:
+            raise blame(handler, error) from error
         finally:
-            answers.clear()
-            self._cause = 0
-        log.settle(TOGETHER)
+            sequencer.head, self._outside = seq, _NOBODY
+            self._settled(seq - heard)
+        self._log.settle(TOGETHER)
+
+
+def _the_only(sources: list[int]) -> int:
+    return sources[0] if len(sources) == 1 else _NOBODY
 
 
 def blame(handler: Handler | None, error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""Makes a sound log of a damaged one, beside it: all sound records from the first on, and a footer."""
+"""Makes a sound log of a damaged one, beside it: all sound records from the first on, sealed and closed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus.errors import LogError
+from bus.log import LogWriter
 from bus.log_reader import DigestError, LogReader, Place, find_segments
-from bus.record import FOOTER_TYPE, encode_record
+from bus.record import encode_record
 
 _BESIDE_A_LOG = ("manifest.json", "topology.yaml")
 """What makes a log's folder a run folder."""
@@ -36,7 +37,7 @@ class Repair:
 def repair(path: Path, to: Path) -> Repair | None:
     """Copy what is sound of the log at `path` to the folder `to`; None, and no copy, when there is nothing to repair.
 
-    A log has no gaps: sound records that stand behind damage are cut with it. Records that fit their checksums and not
+    A log has no gaps: sound records that stand behind damage are cut with it. Records that fit their checksum and not
     the next stored digest were changed by somebody who knew how; then only what an earlier digest proves is kept.
 
     Raises:
@@ -70,27 +71,20 @@ def _copy(path: Path, segments: list[Path], end: Place, to: Path, damage: str) -
     for name in _BESIDE_A_LOG:
         if (path / name).is_file():
             shutil.copyfile(path / name, to / name)
+    digest = _copy_records(path, end.seq, folder)
     last = segments.index(end.segment)
-    for segment in segments[:last]:
-        shutil.copyfile(segment, folder / segment.name)
-    _copy_start(end.segment, end.offset, folder / end.segment.name)
-    copy = LogReader(folder)
-    copy.verify()
-    if not copy.closed:
-        _close(folder / end.segment.name, copy)
-        copy = LogReader(folder)
-        copy.verify()
     cut = sum(segment.stat().st_size for segment in segments[last:]) - end.offset
-    return Repair(copy.records, copy.digest, cut, len(segments) - last - 1, damage)
+    return Repair(end.seq, digest, cut, len(segments) - last - 1, damage)
 
 
-def _copy_start(segment: Path, size: int, to: Path) -> None:
-    with segment.open("rb") as source, to.open("xb") as target:
-        while size and (chunk := source.read(min(size, 1024 * 1024))):
-            target.write(chunk)
-            size -= len(chunk)
-
-
-def _close(segment: Path, reader: LogReader) -> None:
-    with segment.open("ab") as file:
-        file.write(encode_record(reader.last_seq, 0, 0, 0, 0, FOOTER_TYPE, bytes.fromhex(reader.digest)))
+def _copy_records(path: Path, upto: int, to: Path) -> str:
+    """Write the records up to a seq to a log of its own, close it, and return its digest."""
+    log, left = LogWriter(to), upto
+    for batch in LogReader(path, check_digest=False).batches():
+        for record in batch[:left]:
+            log.append_record(encode_record(*record))
+        log.settle()
+        left -= len(batch)
+        if left <= 0:
+            break
+    return log.close()

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from bus.record import DIGESTED_FROM, EPOCH_SUM, HEAD, HEADER_SIZE
+from bus.record import HEAD, HEADER_SIZE
+from bus.runtime.block import Block
 from schemas import Message
 from schemas.codec import encode_all
+from schemas.registry import field_types, fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +29,6 @@ LEAST: Final = 64
 """Fewer records are quicker encoded one by one."""
 MOST: Final = 1024
 """More do not stay in the processor's cache."""
-LONGEST: Final = 256
-"""Bytes of a record. Longer ones gain little, and the tables for a length may take six kilobytes a byte of it."""
 _LENGTHS_KEPT: Final = 16
 
 _UINT64, _ARRAY, _MAP, _TEXT = 0xCF, 0x90, 0x80, 0xA0
@@ -39,6 +39,9 @@ _SIZES: Final = {
 }
 """Bytes of a msgpack value by its first byte, without what an array or a map holds; of those that messages of market
 data are made of."""
+_NUMBERS: Final = ("int", "float")
+_LONGEST_NUMBERS: Final = frozenset((0xCB, 0xCF, 0xD3))
+"""The first bytes of the numbers that take nine bytes, which is the most."""
 
 
 def equally_long(messages: Sequence[Message]) -> NDArray[Any] | None:
@@ -51,10 +54,27 @@ def equally_long(messages: Sequence[Message]) -> NDArray[Any] | None:
     data = encode_all(messages)
     start = 3  # of the first payload: the list has a head of three bytes, as it has more than 15 items
     tags, length = _structure(data, start)
-    if len(data) != start + length * len(messages) or length > LONGEST - HEADER_SIZE:
+    if len(data) != start + length * len(messages):
         return None
     payloads = np.frombuffer(data, np.uint8, offset=start).reshape(-1, length)
+    if isinstance(messages, Block) and _none_is_longer(messages, payloads[0, tags[1:]].tolist()):
+        return payloads  # and none is shorter, for together they are as long as so many of the first
     return payloads if (payloads[:, tags] == payloads[0, tags]).all() else None
+
+
+def _none_is_longer(messages: Block, firsts: list[int]) -> bool:
+    """Whether no payload can be longer than that of the first message, whose values have these first bytes.
+
+    No number takes more than nine bytes, and a text that is the same in all is as long in all.
+    """
+    message_type = messages.message_type
+    for name, declared, first in zip(fields(message_type), field_types(message_type), firsts, strict=True):
+        if declared in _NUMBERS:
+            if first not in _LONGEST_NUMBERS:
+                return False
+        elif declared != "str" or messages.only(name) is None:
+            return False
+    return True
 
 
 def times_of(messages: Sequence[Message], payloads: NDArray[Any]) -> NDArray[Any]:
@@ -68,17 +88,17 @@ def times_of(messages: Sequence[Message], payloads: NDArray[Any]) -> NDArray[Any
     return np.array(list(map(attrgetter("ts"), messages)), np.int64)
 
 
-def encode_bodies(
+def encode_run(
     seq: int, source_seq: int, source: int, type_id: int, times: NDArray[Any], payloads: NDArray[Any]
 ) -> NDArray[Any]:
-    """The bodies of records without a cause, a row each: what the run's digest covers.
+    """Records without a cause, a row of bytes each.
 
     `seq` and `source_seq` are the first one's, `times` each one's `ts` (ns UTC); the payloads are equally long.
     """
     import numpy as np
 
     count, length = payloads.shape
-    records = np.empty(count, _body_layout(length))
+    records = np.empty(count, _layout(length))
     order = np.arange(count, dtype=np.uint64)
     records["length"] = length
     records["seq"] = order + np.uint64(seq)
@@ -91,58 +111,29 @@ def encode_bodies(
     return records.view(np.uint8).reshape(count, -1)
 
 
-def seal_bodies(bodies: NDArray[Any]) -> NDArray[Any]:
-    """The records of the first epoch that have these bodies, a row each."""
-    import numpy as np
+def run_length(data: bytes, offset: int, size: int, seq: int, type_id: int) -> int:
+    """How many records of a type follow at `offset`, each of `size` bytes, numbered from `seq` on; at most `MOST`.
 
-    from bus.record_sums import checksums
-
-    count, length = bodies.shape
-    records = np.empty(count, _sealed_layout(length))
-    records["crc32"] = checksums(bodies, EPOCH_SUM)
-    records["epoch"] = 1
-    records["body"] = bodies.view(f"V{length}")[:, 0]
-    return records.view(np.uint8).reshape(count, -1)
-
-
-def check_run(data: bytes, offset: int, size: int, seq: int, type_id: int) -> tuple[int, bytes]:
-    """Sound records of a type at `offset`, each of `size` bytes and of the first epoch, numbered from `seq` on.
-
-    How many there are, at most `MOST`, and their digested parts. It is 0 also where a run is too short, or its records
-    too long, to be worth the while: it says what is sound, not what is not.
+    0 also where they are too few to be worth the while of looking for them.
     """
     count = min(MOST, (len(data) - offset) // size)
-    if count < LEAST or size > LONGEST or not _goes_on(data, offset + (LEAST - 1) * size, size, seq + LEAST - 1):
-        return 0, b""
+    if count < LEAST or not _goes_on(data, offset + (LEAST - 1) * size, size, seq + LEAST - 1):
+        return 0
     import numpy as np
 
-    from bus.record_sums import checksums
-
-    records = np.frombuffer(data, _sealed_layout(size - DIGESTED_FROM), count, offset)
-    bodies = np.ascontiguousarray(records["body"])
-    heads = bodies.view(_body_layout(size - HEADER_SIZE))
-    count = _leading(
-        (heads["length"] == size - HEADER_SIZE)
-        & (heads["seq"] == np.arange(count, dtype=np.uint64) + np.uint64(seq))
-        & (records["epoch"] == 1)
-        & (heads["type"] == type_id)
+    records = np.frombuffer(data, _layout(size - HEADER_SIZE), count, offset)
+    belongs = (
+        (records["length"] == size - HEADER_SIZE)
+        & (records["seq"] == np.arange(count, dtype=np.uint64) + np.uint64(seq))
+        & (records["type"] == type_id)
     )
-    if count < LEAST:
-        return 0, b""
-    bodies = bodies[:count].view(np.uint8).reshape(count, -1)
-    count = _leading(checksums(bodies, EPOCH_SUM) == records["crc32"][:count])
-    return count, bodies[:count].tobytes()
+    return count if belongs.all() else int(belongs.argmin())
 
 
 def _goes_on(data: bytes, offset: int, size: int, seq: int) -> bool:
     """Whether a record's length and seq are what they must be in a run."""
-    _, _, length, its_seq, *_ = HEAD.unpack_from(data, offset)
+    length, its_seq, *_ = HEAD.unpack_from(data, offset)
     return bool(length == size - HEADER_SIZE and its_seq == seq)
-
-
-def _leading(sound: NDArray[Any]) -> int:
-    """How many are true before the first that is not."""
-    return len(sound) if sound.all() else int(sound.argmin())
 
 
 def _structure(data: bytes, start: int) -> tuple[list[int], int]:
@@ -164,16 +155,9 @@ def _structure(data: bytes, start: int) -> tuple[list[int], int]:
 
 
 @functools.lru_cache(maxsize=_LENGTHS_KEPT)
-def _body_layout(payload: int) -> Any:
+def _layout(payload: int) -> Any:
     import numpy as np
 
     head = "length <u4, seq <u8, ts <i8, source_seq <u8, cause <u8, source <u2, type <u2"
     fields = [(name, kind) for name, kind in (field.split() for field in head.split(", "))]
     return np.dtype([*fields, ("payload", f"V{payload}")])
-
-
-@functools.lru_cache(maxsize=_LENGTHS_KEPT)
-def _sealed_layout(body: int) -> Any:
-    import numpy as np
-
-    return np.dtype([("crc32", "<u4"), ("epoch", "<u4"), ("body", f"V{body}")])

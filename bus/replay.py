@@ -245,8 +245,7 @@ class ReplayBus:
 
 
 def _bytes_of(record: Record) -> bytes:
-    seq, ts, source_seq, cause, epoch, source, type_id, payload = record
-    return encode_record(seq, ts, source_seq, cause, source, type_id, payload, epoch)
+    return encode_record(*record)
 
 
 def _cause_then_rank(output: Output) -> tuple[int, int]:

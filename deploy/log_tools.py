@@ -193,7 +193,7 @@ def describe(reader: LogReader, record: Record) -> dict[str, Any]:
 
 
 def first_difference(left: Path, right: Path) -> Difference | None:
-    """Where two logs differ first, not looking at epochs; None when they are equal.
+    """Where two logs differ first; None when they are equal.
 
     Raises:
         LogError: one of them is missing or damaged.
@@ -202,9 +202,7 @@ def first_difference(left: Path, right: Path) -> Difference | None:
     for a, b in itertools.zip_longest(one, two):
         if a == b:
             continue
-        if a is None or b is None or a._replace(epoch=0) != b._replace(epoch=0):
-            seq = (a or b).seq
-            return Difference(seq, a and describe(one, a), b and describe(two, b))
+        return Difference((a or b).seq, a and describe(one, a), b and describe(two, b))
     return None
 
 
@@ -229,6 +227,7 @@ def require_sound(reader: LogReader) -> None:
     if not reader.closed:
         raise LogError(
             f"{reader.path}: not closed: the run was killed or still goes on. All {reader.records:,} records up to seq "
-            f"{reader.last_seq} are sound"
+            f"{reader.last_seq} are whole"
+            + (f", the last {reader.unsealed:,} of them not sealed with a checksum yet" if reader.unsealed else "")
             + (f"; {reader.torn_bytes} bytes of an incomplete record follow" if reader.torn_bytes else "")
         )

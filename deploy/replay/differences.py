@@ -52,7 +52,7 @@ class LogDifference:
 
 
 def difference(left: Path, right: Path) -> LogDifference | None:
-    """Where two logs differ, not looking at epochs; None when they are equal. Memory does not grow with the logs.
+    """Where two logs differ; None when they are equal. Memory does not grow with the logs.
 
     Raises:
         LogError: one of them is missing or damaged.

@@ -115,6 +115,7 @@ class _Rewriting:
     """Seq in the old log to seq in the new one, for what is in both."""
     _pending: deque[Output] = field(default_factory=deque)
     _last: Counter[int] = field(default_factory=Counter)
+    _seq: int = 0
     _ts: int = 0
 
     def run(self) -> str:
@@ -152,7 +153,7 @@ class _Rewriting:
         return self._append(output.cause, output.source, output.type_id, payload_of(output))
 
     def _append(self, cause: int, source: int, type_id: int, payload: bytes) -> int:
-        seq = self.log.records + 1
+        self._seq = seq = self._seq + 1
         self._last[source] += 1
         self.log.append(seq, self._ts, self._last[source], cause, source, type_id, payload)
         if type_id in self._runner.takes:

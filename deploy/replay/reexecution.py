@@ -204,7 +204,6 @@ def _described(capture: Capture, mismatch: Mismatch, replay: ReplayPlan) -> Dive
             place.ts if place else chain[0].ts if chain else 0,
             place.source_seq if place else 0,
             executed.cause,
-            1,
             executed.source,
             executed.type_id,
             payload_of(executed),

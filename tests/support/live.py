@@ -15,7 +15,7 @@ from bus.live import LiveBus
 from bus.live_hosts import LiveHost
 from bus.live_run import LiveConductor
 from bus.log import DigestLog
-from bus.record import Record, decode_record
+from bus.record import Record
 from bus.replay import ReplayBus
 from bus.runtime.component import Component, Source
 from bus.runtime.runner import Runner
@@ -96,7 +96,7 @@ class LiveRun:
     @property
     def records(self) -> list[Record]:
         """Everything that was sequenced."""
-        return [decode_record(data)[0] for data in list(self.log.kept)]
+        return list(self.log.kept)
 
     @property
     def digest(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus.conductor import Conductor
 from bus.endpoint import Endpoint
@@ -18,7 +18,7 @@ from bus.hosts import MainThreadLink, PoolLink, ThreadLink
 from bus.hub import Hub
 from bus.local import LocalBus
 from bus.log import DigestLog, Log
-from bus.record import Record, decode_record, seal
+from bus.record import Record, decode_records
 from bus.roster import EndpointSpec
 from bus.runtime.component import COMPONENT_TYPES, Component, Source
 from bus.runtime.runner import Member, Runner
@@ -29,6 +29,9 @@ from bus.wave_hub import WaveHub
 from schemas import Message, RunStarted
 from schemas.codec import encode
 from schemas.registry import TYPE_IDS
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 TRANSPORTS = ("local", "main", "pool", "threads", "ipc", "tcp", "mixed")
 WAITING = ("pool", "threads", "ipc", "tcp")
@@ -44,24 +47,28 @@ def append_each(log: Log, seq: int, source_seq: int, source: int, type_id: int, 
         log.append(seq + index, message.ts, source_seq + index, 0, source, type_id, encode(message))
 
 
-class KeepingLog(DigestLog):
-    """Keeps the bytes of every record in memory."""
+class EagerLog(DigestLog):
+    """Takes in every record at once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept: list[bytes] = []
-        self.append_body = self._keep_body
+        self.append_record = self._append_record
 
-    def _keep_body(self, body: bytes) -> None:
-        record, _ = decode_record(seal(body))
-        self.append(*record[:4], *record[5:])
+    def _append_record(self, record: bytes) -> None:
+        self._waiting.append(record)
+        self.settle()
 
-    def append(self, *fields: Any) -> bytes:
-        self.kept.append(super().append(*fields))
-        return self.kept[-1]
 
-    def append_run(self, *run: Any) -> None:
-        append_each(self, *run)
+class KeepingLog(EagerLog):
+    """Keeps every record in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Record] = []
+
+    def _take(self, data: Buffer, count: int, last_seq: int) -> None:
+        super()._take(data, count, last_seq)
+        self.kept += decode_records(bytes(data))
 
 
 class WitnessRunner(Runner):
@@ -107,7 +114,7 @@ class Run:
     @property
     def records(self) -> list[Record]:
         """Everything that was sequenced."""
-        return [decode_record(data)[0] for data in self.log.kept]
+        return list(self.log.kept)
 
     @property
     def digest(self) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from bus.errors import LogError
-from bus.log import MARK_EVERY, DigestLog, LogWriter, RunDigest, segment_head
+from bus.log import SEAL, SEAL_BYTES, DigestLog, LogWriter, checksum, new_digest
 from bus.log_reader import LogReader, find_segments
-from bus.record import FOOTER_TYPE, MARK_TYPE, decode_records, digested, encode_record
+from bus.record import FOOTER_TYPE, SEAL_TYPE, decode_records, encode_record
 from tests.support.builders import a_bar
-from tests.unit.bus.logs import BAR, a_log, a_payload, append, bars, read, segments
+from tests.unit.bus.logs import BAR, a_log, append, bars, read, segments
 
 HEAD = 56
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,24 +56,57 @@ def test_equal_runs_leave_equal_files(tmp_path):
     assert [p.read_bytes() for p in segments(tmp_path / "a")] == [p.read_bytes() for p in segments(tmp_path / "b")]
 
 
-def test_every_4096_records_a_mark_holds_the_digest_so_far_and_the_footer_that_of_all(tmp_path):
-    log = a_log(tmp_path, 2 * MARK_EVERY + 5)
+def test_a_seal_behind_so_many_bytes_has_their_checksum_and_the_digest_so_far_and_the_footer_that_of_all(tmp_path):
+    log = a_log(tmp_path, 3000, epoch=7)
     (path,) = segments(tmp_path)
-    digest, marks = RunDigest(), {}
-    data = path.read_bytes()[HEAD:]
-    for record in decode_records(data):
-        if record.type_id in (MARK_TYPE, FOOTER_TYPE):
-            assert record.payload == digest.value()
-            marks[record.seq] = record.type_id
+    digest, sealed, types = new_digest(), b"", []
+    for record in decode_records(path.read_bytes()[HEAD:]):
+        if record.type_id in (SEAL_TYPE, FOOTER_TYPE):
+            assert record.payload == SEAL.pack(7, checksum(sealed, 7)) + digest.digest()
+            assert record.type_id == FOOTER_TYPE or SEAL_BYTES <= len(sealed) < SEAL_BYTES + 200
+            types.append(record.type_id)
+            sealed = b""
         else:
-            digest.update(digested(encode_record(*record[:4], *record[5:])))
-    assert marks == {4096: MARK_TYPE, 8192: MARK_TYPE, 8197: FOOTER_TYPE}
-    assert digest.value().hex() == log.close()
+            sealed += encode_record(*record)
+            digest.update(encode_record(*record))
+    assert types == [SEAL_TYPE, SEAL_TYPE, FOOTER_TYPE]
+    assert digest.hexdigest() == log.close()
 
 
-def test_marks_survive_the_roll_of_a_segment(tmp_path):
-    for size in (350_000, 399_000, 410_000):
-        a_log(tmp_path / str(size), MARK_EVERY + 10, segment_bytes=size)
+def test_a_sealed_flush_leaves_nothing_without_a_checksum(tmp_path):
+    log = a_log(tmp_path, 3, close=False)
+    assert read(tmp_path)[1].unsealed == 3
+    log.flush(sealed=True)
+    append(log, 4)
+    log.flush(sealed=True)
+    log.flush(sealed=True)
+    data = segments(tmp_path)[0].read_bytes()
+    assert [record.type_id for record in decode_records(data[HEAD:])] == [BAR] * 3 + [SEAL_TYPE, BAR, SEAL_TYPE]
+    records, reader = read(tmp_path)
+    assert (len(records), reader.unsealed, reader.closed) == (4, 0, False)
+    assert log.close() == read(tmp_path)[1].stored_digest
+
+
+def test_the_digest_does_not_depend_on_flushes_seals_and_epochs(tmp_path):
+    digests = {a_log(tmp_path / "a", 40).close(), a_log(tmp_path / "b", 40, epoch=3).close()}
+    log = LogWriter(tmp_path / "c", segment_bytes=900)
+    for n in range(1, 41):
+        append(log, n)
+        log.flush(sealed=n % 3 == 0)
+    assert digests == {log.close()}
+    assert read(tmp_path / "c")[1].digest == log.close()
+
+
+def test_a_run_that_is_broken_off_leaves_its_records_sealed(tmp_path):
+    log = a_log(tmp_path, 5, close=False)
+    log.abandon()
+    records, reader = read(tmp_path)
+    assert (len(records), reader.unsealed, reader.closed) == (5, 0, False)
+
+
+def test_seals_and_the_roll_of_a_segment_may_fall_together(tmp_path):
+    for size in range(SEAL_BYTES - 200, SEAL_BYTES + 400, 50):
+        a_log(tmp_path / str(size), 1700, segment_bytes=size)
         assert read(tmp_path / str(size))[1].closed
 
 
@@ -97,6 +130,7 @@ def test_a_later_segment_that_is_there_already_is_not_overwritten(tmp_path):
     (tmp_path / f"{2:020d}.admflog").write_bytes(b"somebody's")
     with pytest.raises(LogError, match=r"00000000000000000002\.admflog: cannot create the message log: File exists"):
         append(log, 2)
+        log.flush()
     assert (tmp_path / f"{2:020d}.admflog").read_bytes() == b"somebody's"
 
 
@@ -135,21 +169,6 @@ def test_a_closed_log_takes_no_more_records(tmp_path):
     append(log, 6)
     with pytest.raises(LogError, match="the message log is closed and takes no more records"):
         log.flush()
-
-
-def test_the_digest_of_a_log_does_not_depend_on_its_epochs(tmp_path):
-    log = a_log(tmp_path / "one", 10)
-    records = [
-        encode_record(n, 1_577_923_200_000_000_000 + n, n, 0, 1, BAR, a_payload(n), epoch=n) for n in range(1, 11)
-    ]
-    footer = encode_record(10, 0, 0, 0, 0, FOOTER_TYPE, bytes.fromhex(log.close()))
-    other = tmp_path / "other" / f"{1:020d}.admflog"
-    other.parent.mkdir()
-    other.write_bytes(segment_head(1, RunDigest().value()) + b"".join(records) + footer)
-    found, reader = read(other)
-    assert [record.epoch for record in found] == list(range(1, 11))
-    assert reader.digest == log.close()
-    assert other.read_bytes() != segments(tmp_path / "one")[0].read_bytes()
 
 
 FILL_THE_DISK = """

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bus.errors import LogError
-from bus.log import MARK_EVERY, SEGMENT_HEAD_SIZE, RunDigest, segment_head
+from bus.log import SEAL, SEAL_BYTES, SEGMENT_HEAD_SIZE, checksum, new_digest, segment_head
 from bus.log_reader import LogReader
 from bus.record import FOOTER_TYPE, HEADER_SIZE, decode_records, encode_record
 from tests.unit.bus.logs import a_log, append, read, segments
 
-LENGTH_OFFSET = 8
+LENGTH_OFFSET = 0
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +79,24 @@ def test_every_flipped_bit_of_a_length_is_an_error(sound, tmp_path, bit):
         for byte in range(4):
             damaged = bytearray(data)
             damaged[start + LENGTH_OFFSET + byte] ^= 1 << bit
-            with pytest.raises(LogError, match=rf"byte {start}, after seq \d: "):
+            with pytest.raises(LogError, match=r"byte \d+, after seq \d: "):
                 read(changed(sound, tmp_path, bytes(damaged)))
 
 
-def test_damage_in_the_middle_is_reported_with_its_place_and_all_before_it_is_read(sound, tmp_path):
+def test_damage_in_the_middle_is_reported_with_its_place_and_all_that_is_sealed_before_it_is_read(tmp_path):
+    log = a_log(tmp_path / "live", 3, close=False)
+    log.flush(sealed=True)
+    for n in range(4, 7):
+        append(log, n)
+    log.close()
+    (sound,) = segments(tmp_path / "live")
     data, offsets = bytearray(sound.read_bytes()), ends(sound)
-    data[offsets[3] + HEADER_SIZE + 5] ^= 4
+    data[offsets[5] + HEADER_SIZE + 5] ^= 4
     path = changed(sound, tmp_path, bytes(data))
     reader = LogReader(path)
-    with pytest.raises(
-        LogError, match=rf"^{path}: byte {offsets[3]}, after seq 3: the checksum of the record .* seq 4 "
-    ):
+    size = offsets[7] - offsets[4]
+    what = f"the checksum of the {size} bytes up to seq 6 does not fit them"
+    with pytest.raises(LogError, match=rf"^{path}: byte {offsets[4]}, after seq 3: {what}$"):
         list(reader)
     assert (reader.last_seq, reader.records) == (3, 3)
 
@@ -100,32 +106,42 @@ def test_damage_in_the_middle_is_reported_with_its_place_and_all_before_it_is_re
 def test_a_huge_length_with_good_records_behind_it_is_damage(sound, tmp_path, length, which):
     data, offsets = bytearray(sound.read_bytes()), ends(sound)
     data[offsets[which] + LENGTH_OFFSET : offsets[which] + LENGTH_OFFSET + 4] = length.to_bytes(4, "little")
-    with pytest.raises(LogError, match=rf"byte {offsets[which]}, after seq {which}: "):
+    place = rf"byte {offsets[which]}, after seq {which}: |with a seal behind it"
+    with pytest.raises(LogError, match=place):
         read(changed(sound, tmp_path, bytes(data)))
 
 
-def test_a_damaged_length_of_a_mark_is_damage_too(tmp_path):
-    a_log(tmp_path / "whole", MARK_EVERY + 3)
+@pytest.mark.parametrize("bit", range(8))
+def test_a_damaged_length_of_a_seal_is_damage_too(tmp_path, bit):
+    a_log(tmp_path / "whole", SEAL_BYTES // 90)
     (path,) = segments(tmp_path / "whole")
-    mark = ends(path)[MARK_EVERY]
+    places = ends(path)
+    seal = next(end for end in places if end - SEGMENT_HEAD_SIZE >= SEAL_BYTES)
     data = bytearray(path.read_bytes())
-    data[mark + LENGTH_OFFSET + 1] ^= 0x40
-    with pytest.raises(
-        LogError, match=rf"byte {mark}, after seq {MARK_EVERY}: a damaged record, with good ones behind"
-    ):
+    data[seal + LENGTH_OFFSET + 1] ^= 1 << bit
+    with pytest.raises(LogError, match=rf"byte {seal}, after seq {places.index(seal)}: "):
         read(changed(path, tmp_path, bytes(data)))
 
 
 def test_bytes_behind_the_footer_are_an_error(sound, tmp_path):
-    for more in (b"\0", b"x" * 47, b"x" * 200):
-        with pytest.raises(LogError, match=r"behind the log's footer|more than the 67108864 allowed"):
+    for more in (b"\0", b"x" * 47, b"x" * 200, b"x" * 3_000_000):
+        with pytest.raises(LogError, match=r"bytes stand behind the log's footer"):
             read(changed(sound, tmp_path, sound.read_bytes() + more))
 
 
 def test_a_record_behind_the_footer_is_an_error(sound, tmp_path):
     more = encode_record(7, 0, 7, 0, 1, 20, b"\x90")
-    with pytest.raises(LogError, match="seq 7 stands behind the log's footer"):
+    with pytest.raises(LogError, match="41 bytes stand behind the log's footer"):
         read(changed(sound, tmp_path, sound.read_bytes() + more))
+
+
+def test_a_segment_behind_the_one_with_the_footer_is_an_error(sound, tmp_path):
+    data = sound.read_bytes()
+    changed(sound, tmp_path, data)
+    head = segment_head(7, bytes.fromhex(read(sound)[1].digest))
+    (tmp_path / f"{7:020d}.admflog").write_bytes(head)
+    with pytest.raises(LogError, match=r"0001.admflog: holds the log's footer, and other segments follow it"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("seq", [1, 5, 6, 8, 2**63])
@@ -135,19 +151,31 @@ def test_a_seq_that_does_not_follow_is_an_error(unclosed, tmp_path, seq):
         read(changed(unclosed, tmp_path, unclosed.read_bytes() + more))
 
 
-def test_records_that_were_exchanged_with_right_checksums_are_found_by_the_digest(sound, tmp_path):
+def footer(records: bytes, digest: bytes, seq: int = 6) -> bytes:
+    """A footer with the right checksum."""
+    return encode_record(seq, 0, 0, 0, 0, FOOTER_TYPE, SEAL.pack(1, checksum(records, 1)) + digest)
+
+
+def test_records_that_were_exchanged_with_the_right_checksum_are_found_by_the_digest(sound, tmp_path):
     data, offsets = sound.read_bytes(), ends(sound)
     forged = encode_record(3, 0, 3, 0, 1, 20, b"\x90")
-    path = changed(sound, tmp_path, data[: offsets[2]] + forged + data[offsets[3] :])
+    records = data[offsets[0] : offsets[2]] + forged + data[offsets[3] : offsets[6]]
+    old = bytes.fromhex(read(sound)[1].digest)
+    path = changed(sound, tmp_path, data[: offsets[0]] + records + footer(records, old))
     with pytest.raises(LogError, match="the digest stored after seq 6 does not fit the records"):
         read(path)
     assert len(list(LogReader(path, check_digest=False))) == 6
 
 
 def test_a_footer_of_another_log_does_not_fit(unclosed, tmp_path):
-    footer = encode_record(6, 0, 0, 0, 0, FOOTER_TYPE, bytes(32))
+    data = unclosed.read_bytes()
+    records = data[SEGMENT_HEAD_SIZE:]
     with pytest.raises(LogError, match="the digest stored after seq 6 does not fit the records: 0000"):
-        read(changed(unclosed, tmp_path, unclosed.read_bytes() + footer))
+        read(changed(unclosed, tmp_path, data + footer(records, bytes(32))))
+    with pytest.raises(LogError, match="the checksum of the 600 bytes up to seq 6 does not fit them"):
+        read(changed(unclosed, tmp_path, data + footer(records[1:], bytes(32))))
+    with pytest.raises(LogError, match="a damaged seal, or one of other records: it says seq 5"):
+        read(changed(unclosed, tmp_path, data + footer(records, bytes(32), seq=5)))
 
 
 @pytest.fixture
@@ -178,9 +206,7 @@ def test_a_missing_last_segment_leaves_a_log_that_is_not_closed(three):
 
 def test_a_torn_segment_with_others_behind_it_is_an_error(three):
     three[1].write_bytes(three[1].read_bytes()[:-10])
-    with pytest.raises(
-        LogError, match=r"0004.admflog: byte .*: the segment ends within a record, and others follow it"
-    ):
+    with pytest.raises(LogError, match=r"0004.admflog: byte .*: the segment ends without a seal, and others follow it"):
         read(three[0].parent)
 
 
@@ -196,7 +222,7 @@ def test_segments_of_two_logs_do_not_fit_together(three, tmp_path):
     other = a_log(tmp_path / "longer", 9, close=False, segment_bytes=300)
     append(other, 10)
     other.close()
-    head = segment_head(7, RunDigest().value())
+    head = segment_head(7, new_digest().digest())
     three[-1].write_bytes(head + three[-1].read_bytes()[SEGMENT_HEAD_SIZE:])
     with pytest.raises(LogError, match=r"0007.admflog: the digest in the segment's head does not fit the records"):
         read(three[0].parent)
@@ -219,8 +245,8 @@ def test_a_file_that_is_no_log_is_called_that(tmp_path, data):
 
 def test_a_log_of_a_later_version_says_which_this_program_reads(sound, tmp_path):
     data = bytearray(sound.read_bytes())
-    data[8] = 2
-    with pytest.raises(LogError, match="log version 2; this program reads version 1"):
+    data[8] = 3
+    with pytest.raises(LogError, match="log version 3; this program reads versions 1 to 2"):
         read(changed(sound, tmp_path, bytes(data)))
 
 

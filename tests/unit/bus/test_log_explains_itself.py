@@ -15,8 +15,8 @@ from tests.support.parts import Bars, EveryNth, PlainBroker, PlainCoordinator, P
 from tests.support.transports import Run
 
 SEGMENT_HEAD = 56
-RECORD_HEAD = struct.Struct("<IIIQqQQHH")
-MARKS = (0xFFFE, 0xFFFF)
+RECORD_HEAD = struct.Struct("<IQqQQHH")
+SEALS = (0xFFFE, 0xFFFF)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,11 @@ def records_of(folder: Path):
         data = path.read_bytes()
         offset = SEGMENT_HEAD
         while offset < len(data):
-            _, _, length, seq, ts, source_seq, cause, source, type_id = RECORD_HEAD.unpack_from(data, offset)
+            length, seq, ts, source_seq, cause, source, type_id = RECORD_HEAD.unpack_from(data, offset)
             payload = data[offset + RECORD_HEAD.size : offset + RECORD_HEAD.size + length]
             offset += RECORD_HEAD.size + length
             head = (seq, ts, source_seq, cause, source, type_id)
-            yield head, payload if type_id in MARKS else msgpack.unpackb(payload)
+            yield head, payload if type_id in SEALS else msgpack.unpackb(payload)
 
 
 def read_without_our_code(folder: Path):
@@ -54,7 +54,7 @@ def read_without_our_code(folder: Path):
     types: dict[int, list] = {}
     sources = {0: "hub"}
     for (seq, _, _, _, source, type_id), values in records_of(folder):
-        if type_id in MARKS:
+        if type_id in SEALS:
             continue
         if type_id == 1:
             types[values[0]] = values
@@ -90,7 +90,7 @@ def test_every_type_and_every_source_is_declared_before_its_first_record(folder)
             types.add(values[0])
         elif type_id == 2:
             sources.add(values[0])
-        elif type_id not in MARKS:
+        elif type_id not in SEALS:
             assert type_id in types
             assert source in sources
 
@@ -103,7 +103,7 @@ def test_the_declaration_of_declarations_comes_first(folder):
 def test_every_cause_came_before_and_every_source_counts_without_a_gap(folder):
     counts: dict[int, int] = {}
     for (seq, _, source_seq, cause, source, type_id), _ in records_of(folder):
-        if type_id not in MARKS:
+        if type_id not in SEALS:
             assert 0 <= cause < seq
             counts[source] = counts.get(source, 0) + 1
             assert source_seq == counts[source]

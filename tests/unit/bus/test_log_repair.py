@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.errors import LogError
-from bus.log import MARK_EVERY
+from bus.log import SEAL, SEAL_BYTES, LogWriter, checksum
 from bus.log_reader import LogReader
 from bus.log_repair import repair
-from bus.record import encode_record
-from tests.unit.bus.logs import BAR, a_log, a_payload, read, segments
+from bus.record import HEADER_SIZE, encode_record
+from tests.unit.bus.logs import BAR, a_log, a_payload, append, read, segments
 from tests.unit.bus.test_log_damage import ends
 
 
@@ -80,14 +80,20 @@ def test_whatever_bits_are_flipped_what_is_kept_is_a_true_beginning_or_it_is_ref
     assert [r.payload for r in records] == [a_payload(n) for n in range(1, done.records + 1)]
 
 
-def test_damage_in_the_middle_cuts_what_stands_behind_it_and_says_so(sound, places, tmp_path):
-    harmed = bytearray(sound)
-    harmed[places[3] + 50] ^= 1
+def test_damage_in_the_middle_cuts_all_from_the_last_seal_before_it_on_and_says_so(tmp_path):
+    log = LogWriter(tmp_path / "live")
+    for n in range(1, 7):
+        append(log, n)
+        log.flush(sealed=n % 3 == 0)
+    log.close()
+    (path,) = segments(tmp_path / "live")
+    harmed, places = bytearray(path.read_bytes()), ends(path)
+    harmed[places[6] - 5] ^= 1
     done = repair(damaged(tmp_path / "a", bytes(harmed)), tmp_path / "b")
     assert done.records == 3
-    assert done.cut_bytes == len(sound) - places[3]
+    assert done.cut_bytes == len(harmed) - places[4]
     assert "kept 3 records (seq 1 to 3)" in done.text()
-    assert f"byte {places[3]}, after seq 3: the checksum" in done.text()
+    assert f"byte {places[4]}, after seq 3: the checksum" in done.text()
 
 
 def test_bytes_behind_the_footer_are_cut_and_no_second_footer_is_written(sound, tmp_path):
@@ -104,15 +110,18 @@ def test_a_missing_segment_ends_the_log_before_it(tmp_path):
     assert "a segment is missing" in done.damage
 
 
-def test_records_changed_together_with_their_checksums_are_kept_only_up_to_the_last_digest_that_fits(tmp_path):
-    a_log(tmp_path / "a", MARK_EVERY + 20)
+def test_records_changed_together_with_their_checksum_are_kept_only_up_to_the_last_digest_that_fits(tmp_path):
+    a_log(tmp_path / "a", SEAL_BYTES // 90)
     (path,) = segments(tmp_path / "a")
-    data, places = bytearray(path.read_bytes()), ends(path)
-    start, end = places[MARK_EVERY + 5], places[MARK_EVERY + 6]
-    forged = encode_record(MARK_EVERY + 5, 0, 0, 0, 1, BAR, b"x" * (end - start - 48))
-    data[start:end] = forged
-    done = repair(damaged(tmp_path / "f", bytes(data)), tmp_path / "b")
-    assert done.records == MARK_EVERY
+    data, places = path.read_bytes(), ends(path)
+    seal = next(index for index, end in enumerate(places) if end - places[0] >= SEAL_BYTES)
+    start, end, footer = places[seal + 5], places[seal + 6], places[-2]
+    forged = encode_record(seal + 5, 0, 1, 0, 1, BAR, b"x" * (end - start - HEADER_SIZE))
+    records = data[places[seal + 1] : start] + forged + data[end:footer]
+    last = bytearray(data[footer:])
+    last[HEADER_SIZE : HEADER_SIZE + SEAL.size] = SEAL.pack(1, checksum(records, 1))
+    done = repair(damaged(tmp_path / "f", data[: places[seal + 1]] + records + bytes(last)), tmp_path / "b")
+    assert done.records == seal
     assert "does not fit the records" in done.damage
 
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.errors import LogError
-from bus.log import MARK_EVERY, TOGETHER, DigestLog, LogWriter
+from bus.log import SEAL_BYTES, TOGETHER, DigestLog, LogWriter
 from bus.log_reader import LogReader
-from bus.record import BODY, HEADER_SIZE, MAX_PAYLOAD, digested, encode_record, fitting
-from bus.record_run import LEAST, LONGEST, MOST, encode_bodies, equally_long, seal_bodies, times_of
+from bus.record import HEAD, MAX_PAYLOAD, encode_record
+from bus.record_run import LEAST, MOST, encode_run, equally_long, times_of
+from bus.runtime.block import Block
 from schemas import Bar, Message, Quote, Signal
 from schemas.codec import encode
 from schemas.enums import Direction
@@ -39,10 +40,9 @@ def bars(count: int, symbols: tuple[str, ...] = ("AAPL",)) -> list[Message]:
 def test_a_run_has_the_bytes_of_its_records(seq, source_seq, content):
     times, payloads = [ts for ts, _ in content], [payload for _, payload in content]
     rows = np.array([list(payload) for payload in payloads], np.uint8)
-    bodies = encode_bodies(seq, source_seq, 3, 20, np.array(times, np.int64), rows)
+    records = encode_run(seq, source_seq, 3, 20, np.array(times, np.int64), rows)
     single = [encode_record(seq + n, ts, source_seq + n, 0, 3, 20, payload) for n, (ts, payload) in enumerate(content)]
-    assert seal_bodies(bodies).tobytes() == b"".join(single)
-    assert bodies.tobytes() == b"".join(map(digested, single))
+    assert records.tobytes() == b"".join(single)
 
 
 VALUES = st.one_of(PRICES, st.integers(-300, 2**33), st.none(), st.booleans())
@@ -60,9 +60,10 @@ VALUES = st.one_of(PRICES, st.integers(-300, 2**33), st.none(), st.booleans())
             lambda ts, symbol, value: Signal(ts, symbol, Direction.BUY, 1.0, value),
         ]
     ),
+    st.sampled_from([list, Block]),
 )
-def test_payloads_that_are_taken_for_equally_long_are(content, make):
-    messages = [make(*content[n % len(content)]) for n in range(LEAST)]
+def test_payloads_that_are_taken_for_equally_long_are(content, make, kind):
+    messages = kind(make(*content[n % len(content)]) for n in range(LEAST))
     payloads = equally_long(messages)
     single = list(map(encode, messages))
     if payloads is None:
@@ -72,11 +73,9 @@ def test_payloads_that_are_taken_for_equally_long_are(content, make):
         assert times_of(messages, payloads).tolist() == [message.ts for message in messages]
 
 
-def test_long_payloads_and_those_of_unknown_structure_are_left_to_others():
+def test_payloads_of_unknown_structure_are_left_to_others():
     assert equally_long([Bar(T0, "S" * 31, 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST) is not None
     assert equally_long([Bar(T0, "S" * 32, 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST) is None
-    long = Signal(T0, "S", Direction.BUY, 1.0, 1.0, reason="x" * (LONGEST - HEADER_SIZE))
-    assert equally_long([long] * LEAST) is None
 
 
 def test_times_before_the_epoch_are_found_too():
@@ -95,7 +94,7 @@ def files(folder: Path) -> list[bytes]:
     st.lists(st.integers(1, 700), min_size=1, max_size=4),
     st.sampled_from([("AAPL",), ("AAPL", "MSFT"), ("AAPL", "F")]),
     st.sampled_from([200, 5_000, 60_000, 10**9]),
-    st.integers(0, MARK_EVERY),
+    st.integers(0, 2000),
 )
 def test_a_log_of_runs_is_the_log_of_single_records(tmp_path_factory, sizes, symbols, segment_bytes, before):
     folder = tmp_path_factory.mktemp("logs")
@@ -118,38 +117,40 @@ def test_a_payload_that_no_reader_would_accept_is_not_written(tmp_path: Path):
         log.append(1, 0, 1, 0, 1, 20, bytes(MAX_PAYLOAD + 1))
 
 
-def test_bodies_that_wait_are_taken_in_when_they_are_many_and_before_anything_else(tmp_path: Path):
+def test_records_that_wait_are_taken_in_when_they_are_many_and_before_anything_else(tmp_path: Path):
     log = LogWriter(tmp_path / "log")
     for seq in range(1, TOGETHER + 1):
         log.settle(TOGETHER)
         assert log.records == 0
-        log.append_body(digested(encode_record(seq, T0, seq, 0, 1, 20, b"x" * (seq % 90))))
+        log.append_record(encode_record(seq, T0, seq, 0, 1, 20, b"x" * (seq % 90)))
     log.settle(TOGETHER)
     assert log.records == TOGETHER
-    log.append_body(digested(encode_record(TOGETHER + 1, T0, TOGETHER + 1, 0, 1, 20, b"")))
+    log.append_record(encode_record(TOGETHER + 1, T0, TOGETHER + 1, 0, 1, 20, b""))
     log.append(TOGETHER + 2, T0, TOGETHER + 2, 0, 1, 20, b"")
-    log.append_body(digested(encode_record(TOGETHER + 3, T0, TOGETHER + 3, 0, 1, 20, b"")))
+    log.append_run(TOGETHER + 3, TOGETHER + 3, 1, 20, bars(1))
     digest = log.close()
     reader = LogReader(tmp_path / "log")
     assert [record.seq for record in reader] == list(range(1, TOGETHER + 4))
     assert (reader.closed, reader.digest) == (True, digest)
 
 
-def test_a_body_that_no_reader_would_accept_is_not_written_and_those_before_it_are(tmp_path: Path):
+def test_a_record_that_no_reader_would_accept_is_not_written_and_those_before_it_are(tmp_path: Path):
     log = LogWriter(tmp_path / "log")
     for seq, length in ((1, 5), (2, MAX_PAYLOAD + 1), (3, 5)):
-        log.append_body(BODY.pack(length, seq, T0, seq, 0, 1, 20) + bytes(length))
+        log.append_record(HEAD.pack(length, seq, T0, seq, 0, 1, 20) + bytes(length))
     with pytest.raises(LogError, match=r"^a message of type 20 has \d+ bytes, more than the \d+ allowed"):
         log.settle()
     log.close()
     assert [record.seq for record in LogReader(tmp_path / "log")] == [1]
 
 
-def test_as_many_bodies_fit_as_begin_within_the_room():
-    bodies = [bytes(50)] * 10
-    assert fitting(bodies, 100, 10_000) == 10
-    assert fitting(bodies, 7, 10_000) == 7
-    assert [fitting(bodies, 100, room) for room in (1, 58, 59, 580, 581)] == [1, 1, 2, 10, 10]
+def test_a_run_goes_on_behind_a_seal(tmp_path: Path):
+    logs = [LogWriter(tmp_path / name) for name in "ab"]
+    run = (1, 1, 1, TYPE_IDS[Bar], bars(SEAL_BYTES // 50))
+    append_each(logs[0], *run)
+    logs[1].append_run(*run)
+    assert logs[0].close() == logs[1].close()
+    assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def test_runs_longer_than_are_taken_in_at_once_are_taken_in_in_parts(tmp_path: Path):

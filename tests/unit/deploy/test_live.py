@@ -413,10 +413,10 @@ def test_the_documented_venue_trades_beside_us_and_in_a_process_and_is_not_asked
 def test_a_log_that_cannot_be_written_ends_the_run_before_anybody_hears_of_the_record(tmp_path, data, monkeypatch):
     written = LogWriter.flush
 
-    def full(log: LogWriter) -> None:
+    def full(log: LogWriter, sealed: bool) -> None:
         if log.records > 300:
             raise LogError("the disk is full")
-        written(log)
+        written(log, sealed)
 
     monkeypatch.setattr(LogWriter, "flush", full)
     plan = make_plan(paper(tmp_path, data))
