@@ -6,7 +6,7 @@ from typing import Final
 
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
-from components.order_manager.book import OrderBook, OrderRecord, first_steps
+from components.order_manager.book import OrderBook, OrderRecord
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent, refusal
 from schemas.enums import OrderState
@@ -40,13 +40,12 @@ class Journal:
 
     def route(self, order: Order, broker: str) -> None:
         """Take in a new order that has no fault and waits for no other, and note that it is sent to its broker."""
-        order_id, now_ns, emit = order.order_id, self._clock.now_ns, self._emit
+        order_id, symbol, now_ns, emit = order.order_id, order.symbol, self._clock.now_ns, self._emit
         self._active[order_id] = OrderRecord(order, _ROUTED, broker, 0.0, 0.0, 0.0, 0.0, None, now_ns)
         self._routed += 1
-        received, validated, routed = first_steps(order_id, order.symbol, now_ns)
-        emit(received)
-        emit(validated)
-        emit(routed)
+        emit(OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, now_ns))
+        emit(OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, now_ns))
+        emit(OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, now_ns))
 
     def fill(self, record: OrderRecord, fill: Fill) -> None:
         """Complete a routed order by one fill."""
@@ -56,7 +55,10 @@ class Journal:
         record.filled_quantity = quantity
         record.average_price = price
         record.first_fill_id = fill.fill_id
-        record.add_step(status)
+        if record.next_step is None:
+            record.next_step = status
+        else:
+            record.add_step(status)
         self._book.complete(record)
         self._filled += 1
         self._emit(status)

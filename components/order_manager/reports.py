@@ -22,8 +22,8 @@ _CHANGES: Final = {
     ReportType.UNKNOWN: OrderEvent.IN_DOUBT,
 }
 
-
 _ROUTED: Final = OrderState.ROUTED
+_INFINITY: Final = math.inf
 
 
 def fills_all(record: OrderRecord, fill: Fill) -> bool:
@@ -35,7 +35,7 @@ def fills_all(record: OrderRecord, fill: Fill) -> bool:
         and not record.filled_quantity
         and fill.symbol == order.symbol
         and fill.direction is order.direction
-        and math.isfinite(fill.price)
+        and -_INFINITY < fill.price < _INFINITY
     )
 
 

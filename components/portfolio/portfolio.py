@@ -76,11 +76,15 @@ class Portfolio(Component):
 
     def on_block(self, messages: Block, start: int, end: int) -> None:
         """As the handlers, one message after another; many bars at once where that is the same."""
-        handler = getattr(self, self._handler_names[messages.message_type])
-        handler(messages[start])
-        if messages.message_type is Bar and self._took_rest(messages, start, end):
-            return
-        for message in messages[start + 1 : end]:
+        first = messages[start]
+        if type(first) is Bar:
+            self.on_bar(first)
+            if self._took_rest(messages, start, end):
+                return
+            rest, handler = start + 1, self.on_bar
+        else:
+            rest, handler = start, getattr(self, self._handler_names[type(first)])
+        for message in messages[rest:end]:
             handler(message)
 
     @handles(Quote)
@@ -159,8 +163,10 @@ class Portfolio(Component):
         symbol, times, held, curve = bars.only("symbol"), bars.column("ts")[start:end], self._held, self.curve
         if not held:
             curve.times.extend(dict.fromkeys(times) if 0 in bars.gaps else times)
-            last = bars[end - 1 : end] if symbol is not None else bars[start:end]
-            self.marks.update({bar.symbol: bar.close for bar in last})
+            if symbol is not None:
+                self.marks[symbol] = bars[end - 1].close
+            else:
+                self.marks.update({bar.symbol: bar.close for bar in bars[start:end]})
         elif len(held) > 1 or symbol not in held or 0 in bars.gaps:
             return False
         else:
