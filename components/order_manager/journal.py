@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from bus.runtime.clock import Clock
@@ -16,6 +17,7 @@ _RECEIVED: Final = OrderState.RECEIVED
 _VALIDATED: Final = OrderState.VALIDATED
 _ROUTED: Final = OrderState.ROUTED
 _FILLED: Final = OrderState.FILLED
+_INFINITY: Final = math.inf
 _OWN_CODES: Final = frozenset([*RejectCode, *NoticeCode])
 """A broker's own codes are passed on but not counted: there is no telling how many there are."""
 
@@ -47,10 +49,20 @@ class Journal:
         emit(OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, now_ns))
         emit(OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, now_ns))
 
-    def fill(self, record: OrderRecord, fill: Fill) -> None:
-        """Complete a routed order by one fill."""
-        quantity, price = 0.0 + fill.quantity, 0.0 + fill.price
-        status = OrderStatus(fill.order_id, fill.symbol, _ROUTED, _FILLED, quantity, price, self._clock.now_ns)
+    def fill(self, record: OrderRecord, fill: Fill) -> bool:
+        """Complete an order by the usual fill: the first of a routed order, all of it, and right. False for another."""
+        order, quantity, price = record.order, fill.quantity, fill.price
+        if (
+            quantity != order.quantity
+            or record.state is not _ROUTED
+            or record.filled_quantity
+            or fill.symbol != order.symbol
+            or fill.direction is not order.direction
+            or not -_INFINITY < price < _INFINITY
+        ):
+            return False
+        quantity, price = 0.0 + quantity, 0.0 + price
+        status = OrderStatus(order.order_id, order.symbol, _ROUTED, _FILLED, quantity, price, self._clock.now_ns)
         record.state = _FILLED
         record.filled_quantity = quantity
         record.average_price = price
@@ -62,6 +74,7 @@ class Journal:
         self._book.complete(record)
         self._filled += 1
         self._emit(status)
+        return True
 
     def counts(self) -> dict[str, int]:
         """How often each state was entered, what was refused, and each of our codes was given."""

@@ -16,7 +16,7 @@ from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.groups import Groups
 from components.order_manager.intake import Intake
 from components.order_manager.journal import Journal
-from components.order_manager.reports import apply_report, book_fill, fills_all
+from components.order_manager.reports import apply_report, book_fill
 from components.order_manager.router import Router
 from components.order_manager.validator import OrderValidator, looks_plain
 from schemas.base import Message
@@ -141,9 +141,7 @@ class OrderManager(Component):
         """Add a fill to its order, once, and let those that depend on it follow."""
         book, journal = self._book, self._journal
         record = book.active.get(fill.order_id)
-        if record is not None and fills_all(record, fill):
-            journal.fill(record, fill)
-        else:
+        if record is None or not journal.fill(record, fill):
             record = book.get(fill.order_id)
             if record is None:
                 what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"

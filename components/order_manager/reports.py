@@ -12,7 +12,7 @@ from components.order_manager.book import OrderRecord
 from components.order_manager.codes import NoticeCode
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent
-from schemas.enums import OrderState, ReportType
+from schemas.enums import ReportType
 from schemas.orders import BrokerReport, Fill, Order
 
 _CHANGES: Final = {
@@ -21,22 +21,6 @@ _CHANGES: Final = {
     ReportType.REJECTED: OrderEvent.REJECTED,
     ReportType.UNKNOWN: OrderEvent.IN_DOUBT,
 }
-
-_ROUTED: Final = OrderState.ROUTED
-_INFINITY: Final = math.inf
-
-
-def fills_all(record: OrderRecord, fill: Fill) -> bool:
-    """Whether this is the usual fill: the first of an order that works, all of it, and right; seen at one glance."""
-    order = record.order
-    return (
-        fill.quantity == order.quantity
-        and record.state is _ROUTED
-        and not record.filled_quantity
-        and fill.symbol == order.symbol
-        and fill.direction is order.direction
-        and -_INFINITY < fill.price < _INFINITY
-    )
 
 
 def book_fill(journal: Journal, record: OrderRecord, fill: Fill) -> bool:

@@ -61,6 +61,7 @@ class Portfolio(Component):
         self.curve = Curve()
         self._held = self.account.main.open
         self._interval = round(self.parameters.curve_interval_s * _NS_PER_S)
+        self._move_on = self._end_interval if self._interval else self._take_point
         self._ts = _BEFORE_ALL_TIME
         self._trades = 1
         self._trade_prefix = f"{self.name}-"
@@ -140,7 +141,7 @@ class Portfolio(Component):
     @handles(ReportRequested)
     def on_report_requested(self, request: ReportRequested) -> None:
         """Publish the rest of the equity curve, then the totals."""
-        self._take_point()
+        self._take_point(self._ts)
         self.curve.settle(self.account.main.cash, self._held)
         for block in self.curve.take_blocks(rest=True):
             self.emit(block)
@@ -179,12 +180,8 @@ class Portfolio(Component):
         self._ts = curve.times.pop()
         return True
 
-    def _move_on(self, ts: int) -> None:
-        if not self._interval or ts // self._interval != self._ts // self._interval:
-            self._take_point()
-        self._ts = ts
-
-    def _take_point(self) -> None:
+    def _take_point(self, ts: int) -> None:
+        """The time before `ts` is over: take its point."""
         held, curve = self._held, self.curve
         if len(held) == 1:
             (position,) = held.values()
@@ -194,6 +191,13 @@ class Portfolio(Component):
             curve.add(self._ts, *self.account.main.exposure(self.marks))
         elif self._ts != _BEFORE_ALL_TIME:
             curve.times.append(self._ts)
+        self._ts = ts
+
+    def _end_interval(self, ts: int) -> None:
+        """The time before `ts` is over: take its point if its interval is over as well."""
+        if ts // self._interval != self._ts // self._interval:
+            self._take_point(ts)
+        self._ts = ts
 
     def _report(self, ts: int) -> AccountReport:
         ledger = self.account.main

@@ -12,6 +12,7 @@ from bus.runtime.settings import Instrument, RunSettings
 from components.order_manager import order_manager
 from components.order_manager.book import OrderRecord
 from components.order_manager.intake import Intake
+from components.order_manager.journal import Journal
 from schemas import (
     Direction,
     GroupType,
@@ -34,7 +35,6 @@ RUN = RunSettings(
     instruments=(Instrument(symbol="MSFT", lot_size=10.0, tick_size=0.5), Instrument(symbol="TSLA")),
 )
 BROKERS: dict[str, tuple[str, ...]] = {"broker": ("AAPL", "MSFT", "TSLA", "AMZN")}
-SHORT_WAYS = ("looks_plain", "fills_all")
 
 
 def mostly(*usual: Any, or_else: tuple[Any, ...] = ()) -> st.SearchStrategy[Any]:
@@ -95,7 +95,8 @@ def the_long_way(**parameters: Any) -> Desk:
     publish = desk.publish
 
     def publish_the_long_way(*messages: Message, ts: int | None = None) -> list[Message]:
-        with mock.patch.multiple(order_manager, **dict.fromkeys(SHORT_WAYS, lambda *_: False)):
+        no = mock.Mock(return_value=False)
+        with mock.patch.object(order_manager, "looks_plain", no), mock.patch.object(Journal, "fill", no):
             return publish(*messages, ts=ts)
 
     desk.publish = publish_the_long_way  # type: ignore[method-assign]
