@@ -184,7 +184,7 @@ class Captured(_Order):
             record = encode_record(seq, message.ts, source_seq, 0, source, route.type_id, encode(message))
             self._log.append_record(record)
         else:
-            self._log.append_run(seq, source_seq, source, route.type_id, run.part(start, end))
+            self._log.append_run(seq, source_seq, source, route.type_id, run, start, end)
         sequencer.head += count
         sequencer.last[source] += count
         route.count += count

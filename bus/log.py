@@ -15,15 +15,14 @@ import hashlib
 import os
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
 from bus.errors import LogError
 from bus.record import FOOTER_TYPE, SEAL_TYPE, encode_record, fitting, seq_of
-from bus.record_run import LEAST, MOST, encode_run, equally_long, times_of
-from bus.runtime.block import part_of
+from bus.record_run import FEW, MOST, BlockEncoder
+from bus.runtime.block import Block
 from schemas.codec import encode
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ class _Appends(ABC):
         self.records = 0
         """Those that have been taken in."""
         self._digest = new_digest()
+        self._encoder = BlockEncoder()
         self._waiting: list[bytes] = []
         self.append_record = self._waiting.append
         """Append the record with these bytes. It is taken in later, at the latest by `settle`."""
@@ -120,32 +120,39 @@ class _Appends(ABC):
             waiting.clear()  # nothing may follow what is lacking
             raise
 
-    def append_run(self, seq: int, source_seq: int, source: int, type_id: int, messages: list[Any]) -> None:
-        """Append messages of one type from outside, each at its own `ts`; `seq` and `source_seq` are the first one's.
+    def append_run(
+        self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
+    ) -> None:
+        """Append messages of a block from outside, from `start` to before `end`, each at its own `ts`.
 
-        Where their payloads are equally long, many are taken in at once.
+        `seq` and `source_seq` are the first one's. Where payloads are equally long, many are encoded at once.
         """
-        for start in range(0, len(messages), MOST):
-            part = part_of(messages, start, start + MOST)
-            payloads = equally_long(part) if len(part) >= LEAST else None
-            if payloads is None:
-                self._append_each(seq + start, source_seq + start, source, type_id, part)
+        behind = end
+        while start < behind:
+            end = min(behind, start - start % MOST + MOST)
+            run = (seq, source_seq, source, type_id, block, start, end)
+            records = self._encoder.records(*run) if end - start >= FEW else None
+            if records is None:
+                self._append_each(*run)
+            elif end - start < TOGETHER:
+                self._waiting += records.view(f"V{records.itemsize}").tolist()
             else:
                 self.settle()
-                run = encode_run(seq + start, source_seq + start, source, type_id, times_of(part, payloads), payloads)
-                self._append_equal(seq + start, run)
+                self._append_equal(seq, records)
+            seq, source_seq, start = seq + end - start, source_seq + end - start, end
+        self.settle(TOGETHER)
 
-    def _append_each(self, seq: int, source_seq: int, source: int, type_id: int, messages: Sequence[Any]) -> None:
-        for message in messages:
+    def _append_each(
+        self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
+    ) -> None:
+        for message in block[start:end]:
             self.append_record(encode_record(seq, message.ts, source_seq, 0, source, type_id, encode(message)))
             seq += 1
             source_seq += 1
-        self.settle(TOGETHER)
 
     def _append_equal(self, seq: int, records: NDArray[Any]) -> None:
-        """Take in records, a row each, of which the first one's seq is `seq`."""
-        count, size = records.shape
-        done = 0
+        """Take in equally long records, of which the first one's seq is `seq`."""
+        count, size, done = len(records), records.itemsize, 0
         while done < count:
             part = records[done : done - (-self._room(seq + done) // size)]
             done += len(part)

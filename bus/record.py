@@ -10,8 +10,10 @@ for each.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from bus.errors import LogError
@@ -75,16 +77,19 @@ def fitting(records: Sequence[bytes], room: int) -> int:
     Raises:
         LogError: the first one's payload is longer than a reader would accept.
     """
-    if sum(map(len, records)) <= min(room, MAX_PAYLOAD):
-        return len(records)
-    for index, record in enumerate(records):
-        length = len(record) - HEADER_SIZE
-        if room <= 0 or (index and length > MAX_PAYLOAD):
-            return index
-        if length > MAX_PAYLOAD:
-            raise too_long(int.from_bytes(record[HEADER_SIZE - 2 : HEADER_SIZE], "little"), length)
-        room -= len(record)
-    return len(records)
+    ends = list(accumulate(map(len, records)))
+    count = min(1 + bisect_left(ends, room), len(ends))
+    if ends[count - 1] > MAX_PAYLOAD and max(map(len, records[:count])) - HEADER_SIZE > MAX_PAYLOAD:
+        return _up_to_too_long(records[:count])
+    return count
+
+
+def _up_to_too_long(records: Sequence[bytes]) -> int:
+    count = next(n for n, record in enumerate(records) if len(record) - HEADER_SIZE > MAX_PAYLOAD)
+    if not count:
+        type_id = int.from_bytes(records[0][HEADER_SIZE - 2 : HEADER_SIZE], "little")
+        raise too_long(type_id, len(records[0]) - HEADER_SIZE)
+    return count
 
 
 def too_long(type_id: int, length: int) -> LogError:

@@ -10,13 +10,11 @@ payloads, the payloads are equally long; where they are not, the records are mad
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from bus.record import HEAD, HEADER_SIZE
 from bus.runtime.block import Block
-from schemas import Message
 from schemas.codec import encode_all
 from schemas.registry import field_types, fields
 
@@ -25,10 +23,14 @@ if TYPE_CHECKING:
 
 # numpy is imported only when a run is encoded: most processes never do.
 
-LEAST: Final = 64
+FEW: Final = 12
 """Fewer records are quicker encoded one by one."""
+LEAST: Final = 64
+"""So long a run of records is worth the while of looking for it."""
 MOST: Final = 1024
 """More do not stay in the processor's cache."""
+_LISTED: Final = 16
+"""A list of so many messages, and up to 65,535, has a head of three bytes."""
 _LENGTHS_KEPT: Final = 16
 
 _UINT64, _ARRAY, _MAP, _TEXT = 0xCF, 0x90, 0x80, 0xA0
@@ -44,40 +46,95 @@ _LONGEST_NUMBERS: Final = frozenset((0xCB, 0xCF, 0xD3))
 """The first bytes of the numbers that take nine bytes, which is the most."""
 
 
-def equally_long(messages: Sequence[Message]) -> NDArray[Any] | None:
-    """The payloads of messages of one type, a row each; None where they are not equally long, or it is not known.
+class BlockEncoder:
+    """Makes records of ranges of blocks. What those of a block have in common is made once, `MOST` at a time."""
 
-    There must be `LEAST` to `MOST` of them.
-    """
+    def __init__(self) -> None:
+        self._of: tuple[Block, int, int, int] | None = None
+        self._records: NDArray[Any] | None = None
+
+    def records(
+        self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
+    ) -> NDArray[Any] | None:
+        """Records of the messages from `start` to before `end`, without a cause; None where they are not equally long.
+
+        `seq` and `source_seq` are the first one's. The range must not go across a multiple of `MOST`.
+        """
+        first = start - start % MOST
+        of = (block, first, source, type_id)
+        if self._of is None or self._of[0] is not block or self._of[1:] != of[1:]:
+            self._of, self._records = of, _unnumbered(block, first, source, type_id)
+        if self._records is None:
+            return None
+        records = self._records[start - first : end - first]
+        if len(records) < len(self._records):
+            records = records.copy()  # for the others are still needed
+        else:
+            self._of = None
+        _number(records, seq, source_seq)
+        return records
+
+
+def _number(records: NDArray[Any], seq: int, source_seq: int) -> None:
+    import numpy as np
+
+    order = np.arange(len(records), dtype=np.uint64)
+    records["seq"] = order + np.uint64(seq)
+    records["source_seq"] = order + np.uint64(source_seq)
+
+
+def _unnumbered(block: Block, first: int, source: int, type_id: int) -> NDArray[Any] | None:
+    """Records of the messages from `first` on, without seq and source_seq; None where they are not equally long."""
+    messages = block[first : first + MOST]
+    payloads = equally_long(block, messages)
+    if payloads is None:
+        return None
+    import numpy as np
+
+    count, length = payloads.shape
+    records = np.empty(count, _layout(length))
+    records["length"] = length
+    records["ts"] = times_of(messages, payloads)
+    records["cause"] = 0
+    records["source"] = source
+    records["type"] = type_id
+    records["payload"] = payloads.view(f"V{length}")[:, 0]
+    return records
+
+
+def equally_long(block: Block, messages: list[Any]) -> NDArray[Any] | None:
+    """The payloads of messages of a block, a row each; None where they are not equally long, or it is not known."""
+    if len(messages) < _LISTED:
+        return None
     import numpy as np
 
     data = encode_all(messages)
-    start = 3  # of the first payload: the list has a head of three bytes, as it has more than 15 items
+    start = 3  # of the first payload: the list has a head
     tags, length = _structure(data, start)
     if len(data) != start + length * len(messages):
         return None
     payloads = np.frombuffer(data, np.uint8, offset=start).reshape(-1, length)
-    if isinstance(messages, Block) and _none_is_longer(messages, payloads[0, tags[1:]].tolist()):
+    if _none_is_longer(block, payloads[0, tags[1:]].tolist()):
         return payloads  # and none is shorter, for together they are as long as so many of the first
     return payloads if (payloads[:, tags] == payloads[0, tags]).all() else None
 
 
-def _none_is_longer(messages: Block, firsts: list[int]) -> bool:
+def _none_is_longer(block: Block, firsts: list[int]) -> bool:
     """Whether no payload can be longer than that of the first message, whose values have these first bytes.
 
     No number takes more than nine bytes, and a text that is the same in all is as long in all.
     """
-    message_type = messages.message_type
+    message_type = block.message_type
     for name, declared, first in zip(fields(message_type), field_types(message_type), firsts, strict=True):
         if declared in _NUMBERS:
             if first not in _LONGEST_NUMBERS:
                 return False
-        elif declared != "str" or messages.only(name) is None:
+        elif declared != "str" or block.only(name) is None:
             return False
     return True
 
 
-def times_of(messages: Sequence[Message], payloads: NDArray[Any]) -> NDArray[Any]:
+def times_of(messages: list[Any], payloads: NDArray[Any]) -> NDArray[Any]:
     """The `ts` of each message, out of its payload where that begins with it."""
     import numpy as np
 
@@ -86,29 +143,6 @@ def times_of(messages: Sequence[Message], payloads: NDArray[Any]) -> NDArray[Any
         if times.min() >= 0:
             return times
     return np.array(list(map(attrgetter("ts"), messages)), np.int64)
-
-
-def encode_run(
-    seq: int, source_seq: int, source: int, type_id: int, times: NDArray[Any], payloads: NDArray[Any]
-) -> NDArray[Any]:
-    """Records without a cause, a row of bytes each.
-
-    `seq` and `source_seq` are the first one's, `times` each one's `ts` (ns UTC); the payloads are equally long.
-    """
-    import numpy as np
-
-    count, length = payloads.shape
-    records = np.empty(count, _layout(length))
-    order = np.arange(count, dtype=np.uint64)
-    records["length"] = length
-    records["seq"] = order + np.uint64(seq)
-    records["ts"] = times
-    records["source_seq"] = order + np.uint64(source_seq)
-    records["cause"] = 0
-    records["source"] = source
-    records["type"] = type_id
-    records["payload"] = payloads.view(f"V{length}")[:, 0]
-    return records.view(np.uint8).reshape(count, -1)
 
 
 def run_length(data: bytes, offset: int, size: int, seq: int, type_id: int) -> int:

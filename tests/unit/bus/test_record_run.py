@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.errors import LogError
-from bus.log import SEAL_BYTES, TOGETHER, DigestLog, LogWriter
+from bus.log import SEAL_BYTES, TOGETHER, DigestLog, Log, LogWriter
 from bus.log_reader import LogReader
 from bus.record import HEAD, MAX_PAYLOAD, encode_record
-from bus.record_run import LEAST, MOST, encode_run, equally_long, times_of
+from bus.record_run import _LISTED, LEAST, MOST, BlockEncoder, equally_long, times_of
 from bus.runtime.block import Block
 from schemas import Bar, Message, Quote, Signal
 from schemas.codec import encode
@@ -31,18 +31,31 @@ def bars(count: int, symbols: tuple[str, ...] = ("AAPL",)) -> list[Message]:
     ]
 
 
-@settings(deadline=None)  # the first example makes the tables
-@given(
-    st.integers(1, 2**63),
-    st.integers(1, 2**62),
-    st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.binary(min_size=9, max_size=9)), min_size=1, max_size=40),
-)
-def test_a_run_has_the_bytes_of_its_records(seq, source_seq, content):
-    times, payloads = [ts for ts, _ in content], [payload for _, payload in content]
-    rows = np.array([list(payload) for payload in payloads], np.uint8)
-    records = encode_run(seq, source_seq, 3, 20, np.array(times, np.int64), rows)
-    single = [encode_record(seq + n, ts, source_seq + n, 0, 3, 20, payload) for n, (ts, payload) in enumerate(content)]
-    assert records.tobytes() == b"".join(single)
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 2**62), st.integers(1, 2**62), st.data())
+def test_ranges_of_a_block_have_the_bytes_of_their_records(seq, source_seq, data):
+    count = data.draw(st.integers(_LISTED, 3 * MOST))
+    block, encoder = Block(bars(count)), BlockEncoder()
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, count - 1))
+        end = data.draw(st.integers(start + 1, min(count, start - start % MOST + MOST)))
+        records = encoder.records(seq, source_seq, 3, 20, block, start, end)
+        single = [
+            encode_record(seq + n, message.ts, source_seq + n, 0, 3, 20, encode(message))
+            for n, message in enumerate(block[start:end])
+        ]
+        if records is None:
+            assert count % MOST < _LISTED, "the last messages are too few"
+        else:
+            assert records.tobytes() == b"".join(single)
+
+
+def test_a_block_that_is_fed_twice_is_encoded_twice():
+    block, encoder = Block(bars(100)), BlockEncoder()
+    first = encoder.records(1, 1, 3, 20, block, 0, 100)
+    before = first.tobytes()
+    assert encoder.records(101, 101, 3, 20, block, 0, 100).tobytes() != before
+    assert first.tobytes() == before
 
 
 VALUES = st.one_of(PRICES, st.integers(-300, 2**33), st.none(), st.booleans())
@@ -60,11 +73,10 @@ VALUES = st.one_of(PRICES, st.integers(-300, 2**33), st.none(), st.booleans())
             lambda ts, symbol, value: Signal(ts, symbol, Direction.BUY, 1.0, value),
         ]
     ),
-    st.sampled_from([list, Block]),
 )
-def test_payloads_that_are_taken_for_equally_long_are(content, make, kind):
-    messages = kind(make(*content[n % len(content)]) for n in range(LEAST))
-    payloads = equally_long(messages)
+def test_payloads_that_are_taken_for_equally_long_are(content, make):
+    messages = Block(make(*content[n % len(content)]) for n in range(LEAST))
+    payloads = equally_long(messages, list(messages))
     single = list(map(encode, messages))
     if payloads is None:
         assert len(content) > 1
@@ -74,15 +86,22 @@ def test_payloads_that_are_taken_for_equally_long_are(content, make, kind):
 
 
 def test_payloads_of_unknown_structure_are_left_to_others():
-    assert equally_long([Bar(T0, "S" * 31, 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST) is not None
-    assert equally_long([Bar(T0, "S" * 32, 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST) is None
+    assert equally_long(block := Block([Bar(T0, "S" * 31, 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST), block) is not None
+    assert equally_long(block := Block([Bar(T0, "S" * 32, 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST), block) is None
 
 
 def test_times_before_the_epoch_are_found_too():
-    messages = [Bar(-1, "S", 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST
-    payloads = equally_long(messages)
+    messages = Block([Bar(-1, "S", 1.0, 1.0, 1.0, 1.0, 1.0)] * LEAST)
+    payloads = equally_long(messages, messages)
     assert payloads is not None
     assert times_of(messages, payloads).tolist() == [-1] * LEAST
+
+
+def append_in_parts(log: Log, seq: int, block: Block, data: st.DataObject) -> None:
+    """Append a block as a run with orders between its bars does."""
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(block)), max_size=5)) | {0, len(block)})
+    for start, end in itertools.pairwise(cuts):
+        log.append_run(seq + start, seq + start, 1, TYPE_IDS[Bar], block, start, end)
 
 
 def files(folder: Path) -> list[bytes]:
@@ -95,17 +114,20 @@ def files(folder: Path) -> list[bytes]:
     st.sampled_from([("AAPL",), ("AAPL", "MSFT"), ("AAPL", "F")]),
     st.sampled_from([200, 5_000, 60_000, 10**9]),
     st.integers(0, 2000),
+    st.data(),
 )
-def test_a_log_of_runs_is_the_log_of_single_records(tmp_path_factory, sizes, symbols, segment_bytes, before):
+def test_a_log_of_runs_is_the_log_of_single_records(tmp_path_factory, sizes, symbols, segment_bytes, before, data):
     folder = tmp_path_factory.mktemp("logs")
     together, single = (LogWriter(folder / name, segment_bytes) for name in ("together", "single"))
     digest_only = DigestLog()
     seq = 1
     for size in [before, *sizes]:
-        run = (seq, seq, 1, TYPE_IDS[Bar], bars(size, symbols))
-        append_each(single, *run)
-        together.append_run(*run)
-        digest_only.append_run(*run)
+        if not size:
+            continue
+        block = Block(bars(size, symbols))
+        append_each(single, seq, seq, 1, TYPE_IDS[Bar], block)
+        for log in (together, digest_only):
+            append_in_parts(log, seq, block, data)
         seq += size
     assert together.close() == single.close() == digest_only.close()
     assert files(folder / "together") == files(folder / "single")
@@ -127,7 +149,7 @@ def test_records_that_wait_are_taken_in_when_they_are_many_and_before_anything_e
     assert log.records == TOGETHER
     log.append_record(encode_record(TOGETHER + 1, T0, TOGETHER + 1, 0, 1, 20, b""))
     log.append(TOGETHER + 2, T0, TOGETHER + 2, 0, 1, 20, b"")
-    log.append_run(TOGETHER + 3, TOGETHER + 3, 1, 20, bars(1))
+    log.append_run(TOGETHER + 3, TOGETHER + 3, 1, 20, Block(bars(1)), 0, 1)
     digest = log.close()
     reader = LogReader(tmp_path / "log")
     assert [record.seq for record in reader] == list(range(1, TOGETHER + 4))
@@ -146,17 +168,17 @@ def test_a_record_that_no_reader_would_accept_is_not_written_and_those_before_it
 
 def test_a_run_goes_on_behind_a_seal(tmp_path: Path):
     logs = [LogWriter(tmp_path / name) for name in "ab"]
-    run = (1, 1, 1, TYPE_IDS[Bar], bars(SEAL_BYTES // 50))
-    append_each(logs[0], *run)
-    logs[1].append_run(*run)
+    block = Block(bars(SEAL_BYTES // 50))
+    append_each(logs[0], 1, 1, 1, TYPE_IDS[Bar], block)
+    logs[1].append_run(1, 1, 1, TYPE_IDS[Bar], block, 0, len(block))
     assert logs[0].close() == logs[1].close()
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def test_runs_longer_than_are_taken_in_at_once_are_taken_in_in_parts(tmp_path: Path):
     logs = [LogWriter(tmp_path / name) for name in "ab"]
-    run = (1, 1, 1, TYPE_IDS[Bar], bars(2 * MOST + 10))
-    append_each(logs[0], *run)
-    logs[1].append_run(*run)
+    block = Block(bars(2 * MOST + 10))
+    append_each(logs[0], 1, 1, 1, TYPE_IDS[Bar], block)
+    logs[1].append_run(1, 1, 1, TYPE_IDS[Bar], block, 0, len(block))
     assert logs[0].close() == logs[1].close()
     assert files(tmp_path / "a") == files(tmp_path / "b")
