@@ -131,14 +131,13 @@ class _Appends(ABC):
         while start < behind:
             end = min(behind, start - start % MOST + MOST)
             run = (seq, source_seq, source, type_id, block, start, end)
-            records = self._encoder.records(*run) if end - start >= FEW else None
-            if records is None:
-                self._append_each(*run)
-            elif end - start < TOGETHER:
-                self._waiting += records.view(f"V{records.itemsize}").tolist()
-            else:
+            if end - start >= TOGETHER and (records := self._encoder.together(*run)) is not None:
                 self.settle()
                 self._append_equal(seq, records)
+            elif end - start >= FEW and (listed := self._encoder.listed(*run)) is not None:
+                self._waiting += listed
+            else:
+                self._append_each(*run)
             seq, source_seq, start = seq + end - start, source_seq + end - start, end
         self.settle(TOGETHER)
 

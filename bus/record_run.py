@@ -47,59 +47,83 @@ _LONGEST_NUMBERS: Final = frozenset((0xCB, 0xCF, 0xD3))
 
 
 class BlockEncoder:
-    """Makes records of ranges of blocks. What those of a block have in common is made once, `MOST` at a time."""
+    """Makes records of ranges of blocks. What those of a block have in common is made once, `MOST` at a time.
+
+    A range must not go across a multiple of `MOST`. Where payloads are not equally long, there is nothing: None.
+    """
 
     def __init__(self) -> None:
-        self._of: tuple[Block, int, int, int] | None = None
-        self._records: NDArray[Any] | None = None
+        self._window: _Window | None = None
 
-    def records(
+    def listed(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
-    ) -> NDArray[Any] | None:
-        """Records of the messages from `start` to before `end`, without a cause; None where they are not equally long.
-
-        `seq` and `source_seq` are the first one's. The range must not go across a multiple of `MOST`.
-        """
-        first = start - start % MOST
-        of = (block, first, source, type_id)
-        if self._of is None or self._of[0] is not block or self._of[1:] != of[1:]:
-            self._of, self._records = of, _unnumbered(block, first, source, type_id)
-        if self._records is None:
+    ) -> list[bytes] | None:
+        """The same as `together` gives, one by one."""
+        window = self._at(source, type_id, block, start)
+        if window is None:
             return None
-        records = self._records[start - first : end - first]
-        if len(records) < len(self._records):
-            records = records.copy()  # for the others are still needed
-        else:
-            self._of = None
-        _number(records, seq, source_seq)
+        records: list[bytes] = window.numbered(seq, source_seq, start, end).tolist()
         return records
 
+    def together(
+        self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
+    ) -> NDArray[Any] | None:
+        """Records without a cause of the messages from `start` to before `end`.
 
-def _number(records: NDArray[Any], seq: int, source_seq: int) -> None:
-    import numpy as np
+        `seq` and `source_seq` are the first one's.
+        """
+        window = self._at(source, type_id, block, start)
+        if window is None:
+            return None
+        records = window.numbered(seq, source_seq, start, end)
+        if len(records) < window.size:
+            return records.copy()
+        self._window = None  # what is handed out may not be numbered again
+        return records
 
-    order = np.arange(len(records), dtype=np.uint64)
-    records["seq"] = order + np.uint64(seq)
-    records["source_seq"] = order + np.uint64(source_seq)
+    def _at(self, source: int, type_id: int, block: Block, start: int) -> _Window | None:
+        first = start - start % MOST
+        window = self._window
+        if window is None or window.block is not block or window.of != (first, source, type_id):
+            window = self._window = _Window(first, source, type_id, block)
+        return window if window.records is not None else None
 
 
-def _unnumbered(block: Block, first: int, source: int, type_id: int) -> NDArray[Any] | None:
-    """Records of the messages from `first` on, without seq and source_seq; None where they are not equally long."""
-    messages = block[first : first + MOST]
-    payloads = equally_long(block, messages)
-    if payloads is None:
-        return None
-    import numpy as np
+class _Window:
+    """Some messages of a block as records that have no numbers yet."""
 
-    count, length = payloads.shape
-    records = np.empty(count, _layout(length))
-    records["length"] = length
-    records["ts"] = times_of(messages, payloads)
-    records["cause"] = 0
-    records["source"] = source
-    records["type"] = type_id
-    records["payload"] = payloads.view(f"V{length}")[:, 0]
-    return records
+    def __init__(self, first: int, source: int, type_id: int, block: Block) -> None:
+        self.of = first, source, type_id
+        self.block = block
+        self._first = first
+        self.records: NDArray[Any] | None = None
+        messages = block[first : first + MOST]
+        self.size = len(messages)
+        payloads = equally_long(block, messages)
+        if payloads is None:
+            return
+        import numpy as np
+
+        count, length = payloads.shape
+        fields = np.empty(count, _layout(length))
+        fields["length"] = length
+        fields["ts"] = times_of(messages, payloads)
+        fields["cause"] = 0
+        fields["source"] = source
+        fields["type"] = type_id
+        fields["payload"] = payloads.view(f"V{length}")[:, 0]
+        self.records = fields.view(f"V{fields.itemsize}")
+        self._order = np.arange(count, dtype=np.int64)
+        self._seqs, self._source_seqs = fields["seq"].view(np.int64), fields["source_seq"].view(np.int64)
+
+    def numbered(self, seq: int, source_seq: int, start: int, end: int) -> NDArray[Any]:
+        """The records of messages from `start` to before `end`, of which these are the first one's numbers."""
+        assert self.records is not None
+        part = slice(start - self._first, end - self._first)
+        order = self._order[: end - start]
+        self._seqs[part] = order + seq
+        self._source_seqs[part] = order + source_seq
+        return self.records[part]
 
 
 def equally_long(block: Block, messages: list[Any]) -> NDArray[Any] | None:
