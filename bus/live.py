@@ -208,7 +208,7 @@ class LiveBus:
     def _sequence(self, outputs: Iterable[Output]) -> list[Sequenced]:
         """Give outputs their places, all at one time, and append them."""
         self.now_ns = now_ns = max(self.now_ns, self._clock.now_ns())
-        append = self._log.append if self._log is not None else encode_record
+        append = self._log.append_record if self._log is not None else None
         sequencer, counts, noticed = self._sequencer, self.counts, self._noticed
         offer, epoch, last = sequencer.offer, sequencer.epoch, sequencer.last
         batch = []
@@ -222,7 +222,9 @@ class LiveBus:
             if cause >= seq:
                 raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {seq - 1}")
             counts[type_id] += 1
-            record = append(seq, now_ns, source_seq, cause, source, type_id, payload)
+            record = encode_record(seq, now_ns, source_seq, cause, source, type_id, payload)
+            if append is not None:
+                append(record)
             batch.append(sequenced := Sequenced(seq, now_ns, type_id, source, record, message, payload))
             if type_id in noticed:
                 self._notice(sequenced)

@@ -119,9 +119,15 @@ def decode_record(data: bytes, offset: int = 0) -> tuple[Record, int]:
 def decode_records(data: bytes) -> list[Record]:
     """All records in `data`, which must end where a record ends."""
     records, offset, size = [], 0, len(data)
-    while offset < size:
-        record, offset = decode_record(data, offset)
-        records.append(record)
+    while (start := offset + HEADER_SIZE) <= size:
+        length, seq, ts, source_seq, cause, source, type_id = _unpack_head(data, offset)
+        end = start + length
+        if end > size:
+            break
+        records.append(_record((seq, ts, source_seq, cause, source, type_id, data[start:end])))
+        offset = end
+    if offset < size:
+        decode_record(data, offset)  # which says what is wrong
     return records
 
 
