@@ -107,7 +107,7 @@ def _heeding(
 ) -> Parting:
     """The parting among components that have told how many messages they will not answer, and the others."""
     outlook.patience = 1
-    count = min([count for count, _ in told])
+    count = told[0][0] if len(told) == 1 else min([count for count, _ in told])
     if at_once or count >= most or count == outlook.look:
         # They are not the first who may answer, or have looked no farther.
         count = min(count, most, outlook.look) if at_once else min(count, most)

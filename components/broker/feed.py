@@ -10,7 +10,7 @@ from bus.runtime.block import Block
 from components.broker.book import ARRIVE, EXPIRE, Action, Book
 from components.broker.market import is_quoted, tick_market
 from components.broker.matching import match_at_end
-from components.broker.openings import bounds_at_rest, meet_plainly, plain_among
+from components.broker.openings import begin_to_rest, bounds_at_rest, meet_plainly, plain_among
 from components.broker.requests import perform
 from components.broker.venue import Venue
 from schemas import Bar, Quote, Trade
@@ -91,14 +91,15 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
     due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
     if idle is None or first.ts >= due or bars.only("symbol") is None:
         return 0
-    return _come_to_nothing(bars, start, min(start + most, len(bars)), due, *idle)
+    floor, ceiling = idle
+    if first.low <= floor or first.high >= ceiling:
+        return 0
+    return _come_to_nothing(bars, start, min(start + most, len(bars)), due, floor, ceiling)
 
 
 def _come_to_nothing(bars: Block, start: int, end: int, due: float, floor: float, ceiling: float) -> int:
     """How many bars from `start` on come before `due` and stay strictly between two prices."""
-    first, is_idle = bars[start], bars.bounds("low")[0] > floor and bars.bounds("high")[1] < ceiling
-    if first.low <= floor or first.high >= ceiling:
-        return 0
+    is_idle = bars.bounds("low")[0] > floor and bars.bounds("high")[1] < ceiling
     if not is_idle:
         is_idle = min(bars.column("low")[start:end]) > floor and max(bars.column("high")[start:end]) < ceiling
     if is_idle and bars[end - 1].ts < due:
@@ -109,15 +110,14 @@ def _come_to_nothing(bars: Block, start: int, end: int, due: float, floor: float
 def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:
     """Bars that fill no order, and at which nothing is due: they are only to be remembered.
 
-    Limit orders that come with the first of them begin to rest.
+    Orders that come with the first of them begin to rest.
     """
     desk, symbol, last = venue.desk, bars.only("symbol"), bars[end - 1]
     if symbol is not None:
         book = desk.book(symbol)
         if book.arriving:
-            on_bar(venue, bars[start])
-            start += 1
-        if start < end and not book.ticks:
+            begin_to_rest(book)
+        if not book.ticks:
             book.observe_all(bars, start, end)
     else:
         for bar in bars[start:end]:

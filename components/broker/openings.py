@@ -68,6 +68,15 @@ def bounds_at_rest(venue: Venue, book: Book, bar: Bar) -> tuple[float, float] | 
     return floor, ceiling
 
 
+def begin_to_rest(book: Book) -> None:
+    """Let limit orders rest that come with a bar of which `bounds_at_rest` said that it reaches none of them."""
+    for order in book.arriving:
+        if order.alive:
+            order.rested = order.arrived = True
+            book.place(order)
+    book.arriving.clear()
+
+
 def plain_among(book: Book, bar: Bar) -> tuple[list[Working], list[Working]] | None:
     """Market orders that wait for volume, and limit orders that rest, if a bar reaches no others than plain ones."""
     reached = book.reached(bar.low, bar.high)
