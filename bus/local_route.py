@@ -63,17 +63,17 @@ class Route:
         self.type_id = TYPE_IDS[message_type]
         self.handlers: list[Handler] = []
         self.count = 0
-        self._takers: list[tuple[Component | None, Taker]] = []
-        """Components and how they take messages; None for whoever takes no blocks."""
+        self._takers: list[tuple[Component | None, Callable[..., int] | None, Taker]] = []
+        """Who takes blocks, what it says beforehand, and how it takes messages; None for whoever takes no blocks."""
 
     def add(self, handler: Handler) -> None:
         """One more who takes the type."""
         self.handlers.append(handler)
         owner = getattr(handler, "__self__", None)
         if isinstance(owner, Component) and owner.on_block is not None:
-            self._takers.append((owner, (handler, guarded(owner, owner.on_block))))
+            self._takers.append((owner, owner.unanswered, (handler, guarded(owner, owner.on_block))))
         else:
-            self._takers.append((None, (handler, handler)))
+            self._takers.append((None, None, (handler, handler)))
 
     def parted(self, run: Block, start: int, outlook: Outlook) -> Parting:
         """Who is handed messages of a run from `start` on, and how."""
@@ -82,17 +82,17 @@ class Route:
         later: list[Taker] = []
         told: list[tuple[int, Taker]] = []
         most = len(run) - start
-        for owner, taker in self._takers:
+        for owner, unanswered, taker in self._takers:
             if owner is None:
                 at_once.append(taker[0])
             elif message_type in owner.quiet:
                 later.append(taker)
-            elif owner.unanswered is None:
+            elif unanswered is None:
                 at_once.append(taker[0])
             elif outlook.answer in owner.emits:
                 at_once.append(taker[0])
                 most = 1
-            elif count := owner.unanswered(run, start, outlook.look):
+            elif count := unanswered(run, start, outlook.look):
                 told.append((count, taker))
             else:
                 at_once.append(taker[0])

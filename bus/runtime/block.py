@@ -19,22 +19,19 @@ class Block(list[Any]):
     a block nor what it gives may be changed.
     """
 
-    __slots__ = ("_bounds", "_columns", "_gaps", "_only")
+    __slots__ = ("_bounds", "_columns", "_gaps", "_only", "message_type")
 
     def __init__(
         self, messages: Iterable[Message], columns: Mapping[str, list[Any]] = _NONE, only: Mapping[str, Any] = _NONE
     ) -> None:
         """A block of messages of which some columns, and fields that are the same in all of them, are known already."""
         list.__init__(self, messages)
+        self.message_type: type[Message] = type(self[0]) if self else Message
+        """The type of all its messages."""
         self._columns = dict(columns)
         self._only = dict(only)
         self._bounds: dict[str, tuple[Any, Any]] = {}
         self._gaps: set[int] | None = None
-
-    @property
-    def message_type(self) -> type[Message]:
-        """The type of all its messages."""
-        return type(self[0])
 
     def part(self, start: int, end: int) -> Block:
         """The messages from `start` to before `end`, or as far as there are any, with the columns that are known."""
