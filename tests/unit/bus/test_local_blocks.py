@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bus.errors import ComponentError
 from bus.local import LocalBus
 from bus.runtime.block import Block
-from bus.runtime.component import Component, handles
+from bus.runtime.component import Component, Parameters, handles
 from bus.runtime.settings import RunContext
 from schemas import Bar, Signal
 from tests.support.builders import a_bar, a_signal
@@ -204,3 +206,75 @@ def test_who_says_nothing_is_asked_again_after_one_message_then_after_two_and_so
     reticent = Reticent("component")
     a_run(reticent)
     assert reticent.asked == [0, 1, 3, 7]
+
+
+class Scripted(Component):
+    """Answers certain bars, and says so as far ahead as its horizon; or nothing of it with a horizon of 0."""
+
+    class Parameters(Parameters):
+        answers: frozenset[int] = frozenset()
+        horizon: int = 0
+
+    component_type = "component"
+    emits = (Signal,)
+
+    def reset(self) -> None:
+        self.heard: list[object] = []
+        self.bars = 0
+        if not self.parameters.answers:
+            self.quiet = frozenset({Bar})
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        self.heard.append(bar.ts)
+        if self.bars in self.parameters.answers:
+            self.emit(a_signal(strength=self.bars / 64))
+        self.bars += 1
+
+    def on_block(self, bars: Block, start: int, end: int) -> None:
+        for bar in bars[start:end]:
+            self.on_bar(bar)
+
+    def unanswered(self, bars: Block, start: int, most: int) -> int:
+        following = min((n for n in self.parameters.answers if n >= self.bars), default=1000)
+        return min(following - self.bars, self.parameters.horizon, len(bars) - start)
+
+    @handles(Signal)
+    def on_signal(self, signal: Signal) -> None:
+        self.heard.append(signal.strength)
+
+
+class ScriptedOneByOne(Scripted):
+    """The same, handed bars one by one."""
+
+    on_block = None
+    unanswered = None
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"answers": st.frozensets(st.integers(0, 29)), "horizon": st.sampled_from((0, 1, 3, 99))}
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    st.sets(st.integers(0, 2)),
+)
+def test_whatever_they_foresee_all_hear_the_same_in_the_same_order(scripts, sizes, blind):
+    def run(kinds: list[type[Scripted]]) -> tuple[list[bytes], list[list[object]]]:
+        parts = [kind(f"part_{n}", script) for n, (kind, script) in enumerate(zip(kinds, scripts, strict=True))]
+        log = KeepingLog()
+        bus = LocalBus(wiring_of([Bars("a_source", {"count": 0}), *parts]), RunContext(), log)
+        bus.open()
+        bars = [a_bar(i) for i in range(30)]
+        for size in sizes:
+            bus.feed(1, Block(bars[:size]))
+            bars = bars[size:]
+        log.settle()
+        return log.kept, [part.heard for part in parts]
+
+    kinds = [ScriptedOneByOne if n in blind else Scripted for n in range(len(scripts))]
+    assert run(kinds) == run([ScriptedOneByOne] * len(scripts))
