@@ -17,7 +17,7 @@ QUANTITY_DECIMALS: Final = 9
 DUST: Final = 0.5 * 10.0**-QUANTITY_DECIMALS
 """A position up to this size is only rounding error."""
 FINAL_STATES: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
-_SURE_TO_FILL: Final = frozenset({OrderType.MARKET, OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE})
+SURE_TO_FILL: Final = frozenset({OrderType.MARKET, OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE})
 
 
 class Working(msgspec.Struct, eq=False, gc=False):
@@ -67,7 +67,7 @@ class Holdings:
     def add(self, order: Order) -> None:
         """Take in an order that was just made and works from now on."""
         self.working[order.symbol][order.order_id] = Working(
-            order, order.quantity, order.parent_id != "", order.order_type not in _SURE_TO_FILL
+            order, order.quantity, order.parent_id != "", order.order_type not in SURE_TO_FILL
         )
 
     def fill(self, fill: Fill) -> None:

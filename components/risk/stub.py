@@ -6,7 +6,7 @@ from typing import Final
 
 from bus.runtime.component import Component, Handler, handles
 from components.accounting.marks import middle
-from components.risk.holdings import DUST, FINAL_STATES, Holdings, Working
+from components.risk.holdings import DUST, FINAL_STATES, SURE_TO_FILL, Holdings, Working
 from components.risk.order_making import bracket_for, clean, closing_order, order_on_terms
 from components.risk.sizing import RiskStubParameters, Sizing
 from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Quote, Signal, Trade
@@ -120,17 +120,22 @@ class RiskStub(Component):
 
     def _order(self, signal: Signal, closing: float, opening: float) -> None:
         """One order for both, unless the signal asks for a bracket around what opens."""
-        add, now = self._holdings.add, self.clock.now_ns
+        now = self.clock.now_ns
         wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
         if wants_bracket and clean(opening) > 0:
             for made in bracket_for(signal, clean(closing), clean(opening), self._next_id, now):
-                add(made)
+                self._holdings.add(made)
                 self.emit(made)
             return
-        quantity = clean(closing + opening)
+        quantity = float(closing + opening)
+        if not quantity.is_integer():
+            quantity = clean(quantity)
         if quantity > 0:
-            made = order_on_terms(signal, quantity, self._next_id(), now)
-            add(made)
+            self._orders_made = number = self._orders_made + 1
+            order_id = f"{self._id_prefix}{number}"
+            made = order_on_terms(signal, quantity, order_id, now)
+            waits = made.order_type not in SURE_TO_FILL
+            self._working[signal.symbol][order_id] = Working(made, quantity, False, waits)
             self.emit(made)
 
     def _cancel(self, working: Working) -> None:
