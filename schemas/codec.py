@@ -28,6 +28,7 @@ encode_all: Final[Callable[[Sequence[Message]], bytes]] = _ENCODER.encode
 _DECODERS: Final[dict[int, Callable[[bytes | memoryview], Message]]] = {
     type_id: msgspec.msgpack.Decoder(cls).decode for type_id, cls in MESSAGE_TYPES.items()
 }
+_DECODER_OF: Final = {cls: _DECODERS[type_id] for type_id, cls in MESSAGE_TYPES.items()}
 
 
 def decode(type_id: int, payload: bytes | memoryview) -> Message:
@@ -53,10 +54,11 @@ def canonical(message: Message) -> Message:
 
     Raises:
         DecodeError: a field has a type or a value that its declaration or msgpack does not allow.
+        KeyError: the type is not registered.
     """
     try:
-        return decode(TYPE_IDS[type(message)], encode(message))
-    except (TypeError, OverflowError, UnicodeEncodeError) as error:
+        return _DECODER_OF[type(message)](encode(message))
+    except (msgspec.DecodeError, TypeError, OverflowError, UnicodeEncodeError) as error:
         raise DecodeError(f"{type(message).__name__}: {error}") from error
 
 
