@@ -27,6 +27,8 @@ from bus.waker import Waker
 FETCH_BYTES = 256 * 1024
 """As much is sent again at a time; the endpoint asks for the rest when it has served it."""
 POLL_MS = 100
+_POLLIN = int(zmq.POLLIN)
+"""A plain number, for the operators of an enumeration take longer than the question."""
 _PING_MS = 20
 _WATCH_S = 0.2
 _LAST_WORDS_S = 0.5
@@ -140,7 +142,7 @@ class Hub:
     @property
     def has_more(self) -> bool:
         """Whether a frame has come."""
-        return bool(int(self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return bool(int(self._router.getsockopt(zmq.EVENTS)) & _POLLIN)
 
     def wait(self, timeout_ms: int) -> bool:
         """Wait for a frame, for somebody to `wake` us, or until the time is over; whether there is a frame."""

@@ -80,7 +80,7 @@ def stretches(file: BinaryIO, seq: int) -> Iterator[Stretch]:
             last = seq + len(offsets) - 1
             try:
                 record, behind = decode_record(data, end)
-                seal = _proof(data[start:end], record, last)
+                seal = _proof(memoryview(data)[start:end], record, last)
             except IncompleteRecord as incomplete:
                 more = max(CHUNK, incomplete.missing)
                 break
@@ -127,7 +127,7 @@ def _find(data: bytes, offset: int, seq: int) -> tuple[list[int], list[int]]:
     return offsets, declared
 
 
-def _proof(data: bytes, record: Record, last_seq: int) -> Seal:
+def _proof(data: memoryview, record: Record, last_seq: int) -> Seal:
     """What the record behind these bytes says as a seal of them.
 
     Raises:
