@@ -125,7 +125,7 @@ class Drawdown:
     def _deepen(self, ts: Ints, equity: Floats) -> int:
         """Look for a deeper fall; where to look for its recovery."""
         peaks = np.maximum.accumulate(np.maximum(equity, self._highest))
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             falls = np.where(peaks > 0, 1.0 - equity / peaks, 0.0)
         lowest = int(falls.argmax())
         if not falls[lowest] > self.depth:

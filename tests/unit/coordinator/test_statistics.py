@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bus.runtime.settings import RunSettings
@@ -196,6 +196,7 @@ def test_a_curve_in_blocks_is_the_curve_in_one(data):
 
 
 @given(st.lists(st.floats(-10.0, 200.0), min_size=1, max_size=40), st.integers(1, 9))
+@example([2.225e-309, -1.0], 1)
 def test_the_deepest_fall_is_the_same_in_blocks(equity, size):
     assert a_drawdown(equity) == a_drawdown(equity, *range(size, len(equity), size))
 
