@@ -216,11 +216,11 @@ class LiveBus:
             if payload is None:
                 assert message is not None
                 payload = encode(message)
+            if cause > sequencer.head:
+                raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {sequencer.head}")
             source_seq = last.get(source, 0) + 1
             seq = offer(source, epoch, source_seq, type_id)
             assert seq is not None
-            if cause >= seq:
-                raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {seq - 1}")
             counts[type_id] += 1
             record = encode_record(seq, now_ns, source_seq, cause, source, type_id, payload)
             if append is not None:

@@ -7,14 +7,19 @@ import threading
 import pytest
 
 from bus.errors import ComponentError, ProtocolError
+from bus.inbox import Inbox
+from bus.live import LiveBus
 from bus.runtime.clock import RecordingClock
 from bus.runtime.component import Component, handles
+from bus.runtime.runner import Output
 from bus.runtime.settings import RunContext
+from bus.topics import Wiring
 from schemas import (
     Bar,
     Checkpoint,
     EndOfStream,
     Fill,
+    Halt,
     Order,
     RunCompleted,
     SetTimer,
@@ -37,7 +42,7 @@ from tests.support.parts import (
     PlainRisk,
     Sink,
 )
-from tests.support.transports import run_over
+from tests.support.transports import KeepingLog, run_over, wiring_of
 from tests.support.waiting import until
 
 
@@ -263,3 +268,14 @@ def test_data_whose_time_is_not_the_hubs_are_spoken_of_once(late_s, told, caplog
         run.until_said(Bar, 3)
     assert caplog.text.count("the data of bars are") == bool(told)
     assert told in caplog.text
+
+
+def test_an_answer_to_a_record_that_is_not_there_leaves_no_gap_in_the_log():
+    inbox, log = Inbox(), KeepingLog()
+    bus = LiveBus(Wiring(wiring_of([Bars("bars")]).members, is_live=True), [], log, FakeClock(), inbox)
+    inbox.put([Output(0, 1, TYPE_IDS[Bar], a_bar(0)), Output(7, 1, TYPE_IDS[Bar], a_bar(1))])
+    with pytest.raises(ProtocolError, match="bars answered record 7; the last one is 1"):
+        bus.turn(0.0)
+    bus.fail(Halt("as it must"))
+    log.close()
+    assert [(record.seq, record.type_id) for record in log.kept] == [(1, TYPE_IDS[Bar]), (2, TYPE_IDS[Halt])]
