@@ -12,6 +12,7 @@ from bus.record import (
     FOOTER_TYPE,
     HEADER_SIZE,
     MAX_PAYLOAD,
+    SEAL_TYPE,
     SEQ_OFFSET,
     SEQ_SIZE,
     IncompleteRecord,
@@ -23,14 +24,18 @@ from schemas import SourceDeclared, TypeDeclared
 from schemas.registry import TYPE_IDS
 
 CHUNK: Final = 1024 * 1024
+_LONGEST: Final = 1024 * 1024
+"""The last record of a stretch begins within so many bytes; writers put a seal behind `SEAL_BYTES` of them."""
 _STREAK: Final = 8
 """Records of equal length after which it is looked whether a run of such follows."""
 _LOOKED_AT: Final = struct.Struct("<IQ26xH")
 """What is looked at of each record's head: length, seq, type."""
 LAST_DECLARATION: Final = max(TYPE_IDS[TypeDeclared], TYPE_IDS[SourceDeclared])
 """Types with this id and lower ones declare what the log holds."""
-_SEAL_FIELDS: Final = bytes(26)
-"""The fields of a seal between its seq and its type."""
+_SEAL_FIELDS: Final = [bytes(26) + type_id.to_bytes(2, "little") for type_id in (SEAL_TYPE, FOOTER_TYPE)]
+"""The fields of a seal, and of a footer, behind its seq."""
+_ARRAYS: Final = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+"""The bytes with which a payload may begin: it is a msgpack array."""
 _DIGEST_SIZES: Final = (0, 32)
 
 
@@ -82,6 +87,7 @@ def stretches(file: BinaryIO, seq: int) -> Iterator[Stretch]:
                 record, behind = decode_record(data, end)
                 seal = _proof(memoryview(data)[start:end], record, last)
             except IncompleteRecord as incomplete:
+                _check_length(offsets, f"byte {base + start}, after seq {seq}")
                 more = max(CHUNK, incomplete.missing)
                 break
             except _Wrong as wrong:
@@ -92,6 +98,12 @@ def stretches(file: BinaryIO, seq: int) -> Iterator[Stretch]:
             seq, start, closed = last, behind, seal.closes
         data, base = data[start:], base + start
     yield _tail(data, base, seq, closed)
+
+
+def _check_length(offsets: list[int], where: str) -> None:
+    """No writer goes on so long without a seal, and nobody could keep what would come."""
+    if len(offsets) > 1 and offsets[-2] - offsets[0] > _LONGEST:
+        raise LogError(f"{where}: no seal stands behind {offsets[-1] - offsets[0]:,} bytes of records") from None
 
 
 class _Wrong(LogError):
@@ -171,18 +183,22 @@ def _holds_a_record(rest: bytes, seq: int) -> bool:
     needle, at = seq.to_bytes(8, "little"), SEQ_OFFSET
     while (at := rest.find(needle, at + 1)) >= 0:
         record = _decoded(rest, at - SEQ_OFFSET)
-        if record is not None and record.cause < seq and 0 < record.source_seq <= seq:
+        if record is None or record.cause >= seq or not 0 < record.source_seq <= seq:
+            continue
+        if record.payload and record.payload[0] in _ARRAYS:
             return True
     return False
 
 
 def _holds_a_seal(data: bytes, last_seq: int) -> bool:
     """Whether a whole seal behind this seq or later ones lies somewhere."""
-    highest, at = last_seq + len(data) // HEADER_SIZE, -1
-    while (at := data.find(_SEAL_FIELDS, at + 1)) >= 0:
-        record = _decoded(data, at - SEQ_OFFSET - SEQ_SIZE)
-        if record is not None and last_seq <= record.seq <= highest and _looks_like_a_seal(record):
-            return True
+    highest = last_seq + len(data) // HEADER_SIZE
+    for fields in _SEAL_FIELDS:  # with the type: bytes of nothing but zeros are common
+        at = -1
+        while (at := data.find(fields, at + 1)) >= 0:
+            record = _decoded(data, at - SEQ_OFFSET - SEQ_SIZE)
+            if record is not None and last_seq <= record.seq <= highest and _looks_like_a_seal(record):
+                return True
     return False
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from array import array
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from bus.errors import LogError
 from bus.log import SEAL, SEAL_BYTES, SEGMENT_HEAD_SIZE, checksum, new_digest, segment_head
 from bus.log_reader import LogReader
 from bus.record import FOOTER_TYPE, HEADER_SIZE, decode_records, encode_record
-from tests.unit.bus.logs import a_log, append, read, segments
+from tests.support.builders import T0
+from tests.unit.bus.logs import BAR, a_log, append, read, segments
 
 LENGTH_OFFSET = 0
 
@@ -121,6 +124,37 @@ def test_a_damaged_length_of_a_seal_is_damage_too(tmp_path, bit):
     data[seal + LENGTH_OFFSET + 1] ^= 1 << bit
     with pytest.raises(LogError, match=rf"byte {seal}, after seq {places.index(seal)}: "):
         read(changed(path, tmp_path, bytes(data)))
+
+
+@pytest.mark.parametrize(
+    "column", [(2.0, 2.0, 2.0, 0.0, 0.0, 0.0), (0.0,) * 6, (-2.0, 0.0, 2.0, 0.0, 0.0, 0.0)], ids=str
+)
+def test_numbers_of_a_torn_column_are_not_taken_for_records(tmp_path, column):
+    """Seq 64 and 192 are the top bytes of 2.0 and -2.0, between the zeros of their other bytes and of the next."""
+    log = a_log(tmp_path / "curve", 190, close=False)
+    for seq in (63, 191):
+        payload = b"\x91\xc6" + (20 * 48).to_bytes(4, "big") + array("d", column * 20).tobytes()
+        torn = encode_record(seq, T0, seq, 0, 1, BAR, payload)
+        path = segments(log.folder)[0]
+        data = path.read_bytes()[: ends(path)[seq - 1]]
+        for length in range(HEADER_SIZE, len(torn), 7):
+            records, reader = read(changed(path, tmp_path, data + torn[:length]))
+            assert (len(records), reader.torn_bytes) == (seq - 1, length)
+
+
+def test_a_torn_record_of_many_zeros_is_looked_through_at_once(sound, tmp_path):
+    torn = encode_record(1, 0, 1, 0, 1, 20, b"\x91" + bytes(4_000_000))[:-1]
+    start = time.process_time()
+    _, reader = read(changed(sound, tmp_path, sound.read_bytes()[:SEGMENT_HEAD_SIZE] + torn))
+    assert reader.torn_bytes == len(torn)
+    assert time.process_time() - start < 5.0, "it took 50 s when every place of them was looked at"
+
+
+def test_many_records_without_a_seal_are_an_error_and_not_kept_in_memory(sound, tmp_path):
+    records = [encode_record(seq, 0, seq, 0, 1, 20, b"\x91" + bytes(seq % 9)) for seq in range(1, 60_001)]
+    path = changed(sound, tmp_path, sound.read_bytes()[:SEGMENT_HEAD_SIZE] + b"".join(records))
+    with pytest.raises(LogError, match=r"byte 56, after seq 0: no seal stands behind [12],[0-9,]* bytes of records"):
+        read(path)
 
 
 def test_bytes_behind_the_footer_are_an_error(sound, tmp_path):
