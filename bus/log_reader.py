@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from bus.errors import LogError
-from bus.log import SEGMENT_HEAD_SIZE, SUFFIX, VERSION, new_digest, parse_segment_head
+from bus.log import SEAL_BYTES, SEGMENT_HEAD_SIZE, SUFFIX, VERSION, new_digest, parse_segment_head
 from bus.log_stretch import Stretch, stretches
 from bus.log_version_1 import stretches_of_version_1
 from bus.record import HEAD, HEADER_SIZE, Record, decode_record
@@ -91,7 +91,21 @@ class LogReader:
 
         What the reader knows (`last_seq`, `digest`, declarations, ...) is then that of the end of the list.
         """
-        return (_records_of(stretch) for stretch in self._stretches())
+        records: list[Record] = []
+        size = 0
+        try:
+            for stretch in self._stretches():
+                records += _records_of(stretch)
+                size += stretch.offsets[-1] - stretch.offsets[0]
+                if size >= SEAL_BYTES:  # live runs have a seal behind every few records
+                    yield records
+                    records, size = [], 0
+        except LogError:
+            if records:
+                yield records
+            raise
+        if records:
+            yield records
 
     def verify(self) -> None:
         """Read to the end and check everything, without making records of the bytes."""

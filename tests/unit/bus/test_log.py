@@ -251,3 +251,29 @@ def test_where_no_log_is_the_error_says_what_was_looked_for(tmp_path):
         read(tmp_path)
     with pytest.raises(LogError, match="no such file or folder"):
         read(tmp_path / "nowhere")
+
+
+def test_records_come_many_at_once_though_each_has_its_own_seal(tmp_path):
+    log = LogWriter(tmp_path, segment_bytes=100_000)
+    for n in range(1, 4001):
+        append(log, n)
+        log.flush(sealed=True)
+    log.close()
+    batches = list(LogReader(tmp_path).batches())
+    assert [record.seq for batch in batches for record in batch] == list(range(1, 4001))
+    assert min(map(len, batches[:-1])) > 1000
+
+
+def test_what_is_sound_before_damage_is_handed_out_first(tmp_path):
+    log = LogWriter(tmp_path)
+    for n in range(1, 6):
+        append(log, n)
+        log.flush(sealed=True)
+    (path,) = segments(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[-60] ^= 1
+    path.write_bytes(data)
+    reader, handed = LogReader(tmp_path), []
+    with pytest.raises(LogError, match="after seq 4"):
+        handed += reader
+    assert ([record.seq for record in handed], reader.last_seq) == ([1, 2, 3, 4], 4)
