@@ -11,6 +11,7 @@ from bus.log import SEAL, SEGMENT_HEAD_SIZE, checksum
 from bus.record import (
     FOOTER_TYPE,
     HEADER_SIZE,
+    LENGTH,
     MAX_PAYLOAD,
     SEAL_TYPE,
     SEQ_OFFSET,
@@ -168,11 +169,29 @@ def _tail(data: bytes, base: int, seq: int, closed: bool) -> Stretch:
     rest = data[at:]
     if closed and rest:
         raise LogError(f"byte {base}: {len(rest)} bytes stand behind the log's footer")
+    if not _may_be_torn(rest, data[:at], last):
+        raise LogError(f"byte {base + at}, after seq {last}: a damaged record or seal at the end")
     if any(_holds_a_record(rest, later) for later in (last + 1, last + 2)):
         raise LogError(f"byte {base + at}, after seq {last}: a damaged record, with good ones behind it")
     if _holds_a_seal(data, seq):
         raise LogError(f"byte {base}, after seq {seq}: a damaged record, with a seal behind it")
     return Stretch(data, offsets, declared, base + at, None, rest)
+
+
+def _may_be_torn(rest: bytes, sealed: bytes, last_seq: int) -> bool:
+    """Whether an incomplete record or seal begins as the next one would: all that is there of it must be right."""
+    if len(rest) < HEADER_SIZE:
+        return True
+    head, _ = decode_record(bytes(LENGTH.size) + rest[LENGTH.size : HEADER_SIZE])
+    if head.type_id < FOOTER_TYPE:
+        return head.seq == last_seq + 1
+    (length,) = LENGTH.unpack_from(rest)
+    if not _looks_like_a_seal(head._replace(payload=bytes(length))) or head.seq != last_seq:
+        return False
+    if len(rest) < HEADER_SIZE + SEAL.size:
+        return True
+    epoch, stored = SEAL.unpack_from(rest, HEADER_SIZE)
+    return bool(checksum(sealed, epoch) == stored)
 
 
 def _holds_a_record(rest: bytes, seq: int) -> bool:
