@@ -157,6 +157,23 @@ def test_many_records_without_a_seal_are_an_error_and_not_kept_in_memory(sound, 
         read(path)
 
 
+@pytest.mark.parametrize("length", [8, 41, 42, 44, 56, 1000])
+def test_a_last_seal_with_a_damaged_length_does_not_let_other_damage_through(sound, tmp_path, length):
+    data, places = bytearray(sound.read_bytes()), ends(sound)
+    data[places[-2] : places[-2] + 2] = length.to_bytes(2, "little")
+    data[places[0] + HEADER_SIZE] ^= 1
+    with pytest.raises(LogError):
+        read(changed(sound, tmp_path, bytes(data)))
+
+
+def test_a_torn_seal_that_has_its_checksum_proves_what_is_before_it(sound, tmp_path):
+    data, places = bytearray(sound.read_bytes()), ends(sound)
+    data[places[0] + HEADER_SIZE] ^= 1
+    for cut in range(places[-2] + HEADER_SIZE + SEAL.size, places[-1]):
+        with pytest.raises(LogError, match="a damaged record or seal at the end"):
+            read(changed(sound, tmp_path, bytes(data[:cut])))
+
+
 def test_bytes_behind_the_footer_are_an_error(sound, tmp_path):
     for more in (b"\0", b"x" * 47, b"x" * 200, b"x" * 3_000_000):
         with pytest.raises(LogError, match=r"bytes stand behind the log's footer"):
