@@ -223,6 +223,8 @@ class LogWriter(_Appends):
         """Of the segment, with what is buffered."""
         self._unsealed = 0
         """Bytes since the last seal."""
+        self._proven = 0
+        """The size of the segment when it was last sealed with the digest."""
         self._start = self._sum = checksum(b"", epoch)
         """The checksum of no bytes, and of those."""
         self._last_seq = 0
@@ -269,7 +271,8 @@ class LogWriter(_Appends):
 
     def _hand_over(self, sealed: bool) -> None:
         if sealed and self._unsealed:
-            self._seal(SEAL_TYPE, b"")
+            due = self._size - self._proven >= SEAL_BYTES
+            self._seal(SEAL_TYPE, self._digest.digest() if due else b"")
         if not self._buffer:
             return
         if self._file < 0:
@@ -292,6 +295,8 @@ class LogWriter(_Appends):
         self._buffer.append(seal)
         self._size += len(seal)
         self._unsealed, self._sum = 0, self._start
+        if digest:
+            self._proven = self._size
 
     def _roll(self, next_seq: int) -> None:
         self._hand_over(sealed=True)
@@ -314,7 +319,7 @@ class LogWriter(_Appends):
             raise LogError(f"{path}: cannot create the message log: {error.strerror}") from error
         head = segment_head(first_seq, self._digest.digest())
         self._write(head)
-        self._size = len(head)
+        self._size = self._proven = len(head)
 
 
 Log = LogWriter | DigestLog

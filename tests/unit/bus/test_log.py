@@ -87,6 +87,18 @@ def test_a_sealed_flush_leaves_nothing_without_a_checksum(tmp_path):
     assert log.close() == read(tmp_path)[1].stored_digest
 
 
+def test_a_log_that_is_sealed_with_each_flush_has_the_digest_now_and_then_too(tmp_path):
+    log = LogWriter(tmp_path)
+    for n in range(1, 3000):
+        append(log, n)
+        log.flush(sealed=True)
+    data = segments(tmp_path)[0].read_bytes()
+    long = [r.seq for r in decode_records(data[HEAD:]) if r.type_id == SEAL_TYPE and len(r.payload) > SEAL.size]
+    assert len(long) == (len(data) - HEAD) // SEAL_BYTES
+    assert read(tmp_path)[1].proven.seq == long[-1]
+    log.close()
+
+
 def test_the_digest_does_not_depend_on_flushes_seals_and_epochs(tmp_path):
     digests = {a_log(tmp_path / "a", 40).close(), a_log(tmp_path / "b", 40, epoch=3).close()}
     log = LogWriter(tmp_path / "c", segment_bytes=900)
