@@ -113,9 +113,13 @@ class _Appends(ABC):
             return
         try:
             while waiting:
-                part = waiting[: fitting(waiting, self._room(seq_of(waiting[0])))]
-                del waiting[: len(part)]
-                self._take(b"".join(part), len(part), seq_of(part[-1]))
+                data, count, room = b"".join(waiting), len(waiting), self._room(seq_of(waiting[0]))
+                if len(data) > room:
+                    count = fitting(waiting, room)
+                    data = b"".join(waiting[:count])
+                last_seq = seq_of(waiting[count - 1])
+                del waiting[:count]
+                self._take(data, count, last_seq)
         except BaseException:
             waiting.clear()  # nothing may follow what is lacking
             raise
