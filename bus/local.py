@@ -135,17 +135,15 @@ class LocalBus:
         if ready:
             self.clock.now_ns = run[end - 1].ts
             order.take_in(source, route, run, start, end)
-            self._catch_up(ready, run, start, end)
+            _catch_up(ready, run, start, end)
             at_once, begin, end = [handler for handler, _ in ready], end, end + 1
         if not at_once:
             self.clock.now_ns = run[end - 1].ts
-        elif end == begin + 1:
-            self._hear_one(at_once, source, route, run, begin)
         else:
             end = self._hear(at_once, source, route, run, begin, end)
         order.take_in(source, route, run, begin, end)
         if later:
-            self._catch_up(later, run, start, end)
+            _catch_up(later, run, start, end)
         if order.answers:
             outlook.answered(order.first_answer())
             order.settle()
@@ -179,33 +177,6 @@ class LocalBus:
             self._order.heeds = False
         return end - length_hint(ahead)
 
-    def _hear_one(self, handlers: Sequence[Handler], source: int, route: Route, run: Block, index: int) -> None:
-        """Call handlers with one message of a run."""
-        order, message, handler = self._order, run[index], handlers[0]
-        self.clock.now_ns = message.ts
-        order.heeds = True
-        try:
-            for handler in handlers:
-                handler(message)
-        except BaseException as error:
-            order.take_in(source, route, run, index, index + 1)
-            raise blame(handler, error) from error
-        finally:
-            order.heeds = False
-
-    def _catch_up(self, later: Sequence[Taker], run: Block, start: int, end: int) -> None:
-        """Hand out what was kept back."""
-        try:
-            if end == start + 1:
-                message = run[start]
-                for handler, _ in later:
-                    handler(message)
-            else:
-                for handler, on_block in later:  # noqa: B007 - blamed below
-                    on_block(run, start, end)
-        except BaseException as error:
-            raise blame(handler, error) from error
-
     def _component(self, source: int) -> Component:
         return self._wiring.members[source - 1].component
 
@@ -222,3 +193,17 @@ def _runs(block: list[Message]) -> Iterator[Block]:
 def _ascending(times: Sequence[int]) -> int:
     """How many of the times after the first are in order."""
     return next(i for i, (before, after) in enumerate(itertools.pairwise(times)) if after < before)
+
+
+def _catch_up(later: Sequence[Taker], run: Block, start: int, end: int) -> None:
+    """Hand out what was kept back."""
+    try:
+        if end == start + 1:
+            message = run[start]
+            for handler, _ in later:
+                handler(message)
+        else:
+            for handler, on_block in later:  # noqa: B007 - blamed below
+                on_block(run, start, end)
+    except BaseException as error:
+        raise blame(handler, error) from error

@@ -36,6 +36,7 @@ SEGMENT_BYTES: Final = 256 * 1024 * 1024
 TOGETHER: Final = 256
 """So many records are worth the while of taking them in; more do not stay in the processor's cache."""
 FIRST_EPOCH: Final = 1
+"""Until runs can be taken over the only one."""
 _HEAD: Final = struct.Struct("<8sIQ32s")
 SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
 VERSION: Final = 2

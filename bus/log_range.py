@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bus.errors import LogError
 from bus.log import SEGMENT_HEAD_SIZE, SUFFIX
-from bus.record import FOOTER_TYPE, HEADER_SIZE, LENGTH
+from bus.record import FOOTER_TYPE, HEADER_SIZE, LENGTH, OUTLINE
 
-_LOOKED_AT: Final = struct.Struct("<IQ26xH")
-"""What is looked at of each record's head: length, seq, type."""
 _PIECE: Final = 1024 * 1024
 """Bytes that are read at a time: some milliseconds of work, for which nobody else is kept waiting."""
 
@@ -56,7 +53,7 @@ class LogRange:
         """The wanted records in `data`."""
         parts, offset, size = [], 0, len(data)
         while offset + HEADER_SIZE <= size:
-            length, seq, type_id = _LOOKED_AT.unpack_from(data, offset)
+            length, seq, type_id = OUTLINE.unpack_from(data, offset)
             end = offset + HEADER_SIZE + length
             is_record = type_id < FOOTER_TYPE
             if end > size or (is_record and seq > upto):

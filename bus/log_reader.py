@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -13,11 +11,9 @@ from bus.errors import LogError
 from bus.log import SEAL_BYTES, SEGMENT_HEAD_SIZE, SUFFIX, VERSION, new_digest, parse_segment_head
 from bus.log_stretch import Stretch, stretches
 from bus.log_version_1 import stretches_of_version_1
-from bus.record import HEAD, HEADER_SIZE, Record, decode_record
+from bus.record import Record, decode_record, decode_records
 from schemas import Message, SourceDeclared, TypeDeclared
 from schemas.codec import DecodeError, decode
-
-_record = partial(tuple.__new__, Record)
 
 
 def find_segments(path: Path) -> list[Path]:
@@ -95,7 +91,7 @@ class LogReader:
         size = 0
         try:
             for stretch in self._stretches():
-                records += _records_of(stretch)
+                records += decode_records(stretch.data[stretch.offsets[0] : stretch.offsets[-1]])
                 size += stretch.offsets[-1] - stretch.offsets[0]
                 if size >= SEAL_BYTES:  # live runs have a seal behind every few records
                     yield records
@@ -194,15 +190,6 @@ class LogReader:
         if not is_last and self.closed:
             raise LogError("holds the log's footer, and other segments follow it")
         self.unsealed, self.torn_bytes = tail.records, len(tail.rest)
-
-
-def _records_of(stretch: Stretch) -> list[Record]:
-    data, head = stretch.data, HEAD.unpack_from
-    records = []
-    for start, end in itertools.pairwise(stretch.offsets):
-        _, seq, ts, source_seq, cause, source, type_id = head(data, start)
-        records.append(_record((seq, ts, source_seq, cause, source, type_id, data[start + HEADER_SIZE : end])))
-    return records
 
 
 def _open(path: Path) -> BinaryIO:

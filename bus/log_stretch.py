@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
@@ -13,6 +12,7 @@ from bus.record import (
     HEADER_SIZE,
     LENGTH,
     MAX_PAYLOAD,
+    OUTLINE,
     SEAL_TYPE,
     SEQ_OFFSET,
     SEQ_SIZE,
@@ -29,8 +29,6 @@ _LONGEST: Final = 1024 * 1024
 """The last record of a stretch begins within so many bytes; writers put a seal behind `SEAL_BYTES` of them."""
 _STREAK: Final = 8
 """Records of equal length after which it is looked whether a run of such follows."""
-_LOOKED_AT: Final = struct.Struct("<IQ26xH")
-"""What is looked at of each record's head: length, seq, type."""
 LAST_DECLARATION: Final = max(TYPE_IDS[TypeDeclared], TYPE_IDS[SourceDeclared])
 """Types with this id and lower ones declare what the log holds."""
 _SEAL_FIELDS: Final = [bytes(26) + type_id.to_bytes(2, "little") for type_id in (SEAL_TYPE, FOOTER_TYPE)]
@@ -119,7 +117,7 @@ def _find(data: bytes, offset: int, seq: int) -> tuple[list[int], list[int]]:
     """
     offsets, declared, size = [offset], [], len(data)
     streak, length_before = 0, -1
-    add, head = offsets.append, _LOOKED_AT.unpack_from
+    add, head = offsets.append, OUTLINE.unpack_from
     while offset + HEADER_SIZE <= size:
         length, its_seq, type_id = head(data, offset)
         end = offset + HEADER_SIZE + length
@@ -199,7 +197,7 @@ def _holds_a_record(rest: bytes, seq: int) -> bool:
 
     A damaged length looks like a torn tail; what follows it tells the two apart.
     """
-    needle, at = seq.to_bytes(8, "little"), SEQ_OFFSET
+    needle, at = seq.to_bytes(SEQ_SIZE, "little"), SEQ_OFFSET
     while (at := rest.find(needle, at + 1)) >= 0:
         record = _decoded(rest, at - SEQ_OFFSET)
         if record is None or record.cause >= seq or not 0 < record.source_seq <= seq:

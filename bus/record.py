@@ -22,6 +22,8 @@ HEAD: Final = struct.Struct("<IQqQQHH")
 """All fields of the head, in the order above."""
 HEADER_SIZE: Final = HEAD.size
 _pack_head, _unpack_head = HEAD.pack, HEAD.unpack_from
+OUTLINE: Final = struct.Struct("<IQ26xH")
+"""Of the head what finding records needs: length, seq, type."""
 LENGTH: Final = struct.Struct("<I")
 """The first field of the head."""
 SEQ_OFFSET: Final = 4

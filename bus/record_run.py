@@ -76,7 +76,7 @@ class BlockEncoder:
         if window is None:
             return None
         records = window.numbered(seq, source_seq, start, end)
-        if len(records) < window.size:
+        if start % MOST or end not in (start + MOST, len(block)):
             return records.copy()
         self._window = None  # what is handed out may not be numbered again
         return records
@@ -95,10 +95,8 @@ class _Window:
     def __init__(self, first: int, source: int, type_id: int, block: Block) -> None:
         self.of = first, source, type_id
         self.block = block
-        self._first = first
         self.records: NDArray[Any] | None = None
         messages = block[first : first + MOST]
-        self.size = len(messages)
         payloads = equally_long(block, messages)
         if payloads is None:
             return
@@ -119,7 +117,8 @@ class _Window:
     def numbered(self, seq: int, source_seq: int, start: int, end: int) -> NDArray[Any]:
         """The records of messages from `start` to before `end`, of which these are the first one's numbers."""
         assert self.records is not None
-        part = slice(start - self._first, end - self._first)
+        first, _, _ = self.of
+        part = slice(start - first, end - first)
         order = self._order[: end - start]
         self._seqs[part] = order + seq
         self._source_seqs[part] = order + source_seq

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from bus.edges import EdgeRunner
 from bus.hosts import MainThreadLink
 from bus.inbox import Inbox
@@ -11,15 +9,12 @@ from bus.live import LiveBus
 from bus.live_hosts import Host, LiveHost
 from bus.live_hub import LiveHub
 from bus.live_link import LiveLink
-from bus.log import Log, LogWriter
+from bus.log import FIRST_EPOCH, Log, LogWriter
 from bus.runtime.clock import HubClock, RecordingClock, WallClock
 from bus.runtime.component import Source
 from bus.runtime.modes import Isolation
 from deploy.hosting import Hosting
 from deploy.plan import Entry, Plan
-
-EPOCH: Final = 1
-"""The first, and until runs can be taken over the only one."""
 
 
 def open_live(hosting: Hosting, log: Log | None) -> LiveBus:
@@ -30,7 +25,7 @@ def open_live(hosting: Hosting, log: Log | None) -> LiveBus:
         ProtocolError: a process is not ready in time.
     """
     plan, inbox = hosting.plan, Inbox()
-    hub, folder = hosting.open_hub(EPOCH), log.folder if isinstance(log, LogWriter) else None
+    hub, folder = hosting.open_hub(FIRST_EPOCH), log.folder if isinstance(log, LogWriter) else None
     links: list[LiveLink] = [] if hub is None else [LiveHub(hub, folder)]
     inline: EdgeRunner | None = None
     hosting.stack.callback(hosting.stop_here)

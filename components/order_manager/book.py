@@ -13,6 +13,9 @@ from components.order_manager.lifecycle import FINAL_STATES
 from schemas.enums import GroupType, OrderState
 from schemas.orders import Order, OrderStatus
 
+_RECEIVED: Final = OrderState.RECEIVED
+_VALIDATED: Final = OrderState.VALIDATED
+_ROUTED: Final = OrderState.ROUTED
 _RELATIVE_TOLERANCE: Final = 1e-9
 """Quantities that differ by less than this share of the order are equal: 0.1 + 0.2 fills an order for 0.3."""
 
@@ -64,18 +67,10 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     @property
     def history(self) -> list[OrderStatus]:
         """The `OrderStatus` of every change as it was published, in order; each says when, from which state and why."""
-        steps = [] if self.routed_ns is None else self._first_steps(self.routed_ns)
+        steps = [] if self.routed_ns is None else first_steps(self.order, self.routed_ns)
         if self.next_step is not None:
             steps.append(self.next_step)
         return steps + (self.later_steps or [])
-
-    def _first_steps(self, ts: int) -> list[OrderStatus]:
-        order_id, symbol = self.order.order_id, self.order.symbol
-        return [
-            OrderStatus(order_id, symbol, None, OrderState.RECEIVED, 0.0, 0.0, ts),
-            OrderStatus(order_id, symbol, OrderState.RECEIVED, OrderState.VALIDATED, 0.0, 0.0, ts),
-            OrderStatus(order_id, symbol, OrderState.VALIDATED, OrderState.ROUTED, 0.0, 0.0, ts),
-        ]
 
     def add_step(self, status: OrderStatus) -> None:
         """Note a change."""
@@ -111,6 +106,16 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
             self.later_fill_ids.add(fill_id)
         self.filled_quantity += quantity
         self.average_price += (price - self.average_price) * (quantity / self.filled_quantity)
+
+
+def first_steps(order: Order, ts: int) -> list[OrderStatus]:
+    """What is published of a plain order that is routed as soon as it comes, at `ts` (ns UTC)."""
+    order_id, symbol = order.order_id, order.symbol
+    return [
+        OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, ts),
+        OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, ts),
+        OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, ts),
+    ]
 
 
 class OrderBook:

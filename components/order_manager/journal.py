@@ -7,7 +7,7 @@ from typing import Final
 
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
-from components.order_manager.book import OrderBook, OrderRecord
+from components.order_manager.book import OrderBook, OrderRecord, first_steps
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent, refusal
 from schemas.enums import OrderState
@@ -42,12 +42,11 @@ class Journal:
 
     def route(self, order: Order, broker: str) -> None:
         """Take in a new order that has no fault and waits for no other, and note that it is sent to its broker."""
-        order_id, symbol, now_ns, emit = order.order_id, order.symbol, self._clock.now_ns, self._emit
-        self._active[order_id] = OrderRecord(order, _ROUTED, broker, 0.0, 0.0, 0.0, 0.0, None, now_ns)
+        now_ns = self._clock.now_ns
+        self._active[order.order_id] = OrderRecord(order, _ROUTED, broker, 0.0, 0.0, 0.0, 0.0, None, now_ns)
         self._routed += 1
-        emit(OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, now_ns))
-        emit(OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, now_ns))
-        emit(OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, now_ns))
+        for status in first_steps(order, now_ns):
+            self._emit(status)
 
     def fill(self, record: OrderRecord, fill: Fill) -> bool:
         """Complete an order by the usual fill: the first of a routed order, all of it, and right. False for another."""
@@ -67,10 +66,7 @@ class Journal:
         record.filled_quantity = quantity
         record.average_price = price
         record.first_fill_id = fill.fill_id
-        if record.next_step is None:
-            record.next_step = status
-        else:
-            record.add_step(status)
+        record.add_step(status)
         self._book.complete(record)
         self._filled += 1
         self._emit(status)

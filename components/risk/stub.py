@@ -6,7 +6,7 @@ from typing import Final
 
 from bus.runtime.component import Component, Handler, handles
 from components.accounting.marks import middle
-from components.risk.holdings import DUST, FINAL_STATES, SURE_TO_FILL, Holdings, Working
+from components.risk.holdings import DUST, FINAL_STATES, Holdings, Working
 from components.risk.order_making import bracket_for, clean, closing_order, order_on_terms
 from components.risk.sizing import RiskStubParameters, Sizing
 from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Quote, Signal, Trade
@@ -131,11 +131,8 @@ class RiskStub(Component):
         if not quantity.is_integer():
             quantity = clean(quantity)
         if quantity > 0:
-            self._orders_made = number = self._orders_made + 1
-            order_id = f"{self._id_prefix}{number}"
-            made = order_on_terms(signal, quantity, order_id, now)
-            waits = made.order_type not in SURE_TO_FILL
-            self._working[signal.symbol][order_id] = Working(made, quantity, False, waits)
+            made = order_on_terms(signal, quantity, self._next_id(), now)
+            self._holdings.add(made)
             self.emit(made)
 
     def _cancel(self, working: Working) -> None:
