@@ -44,6 +44,8 @@ class LocalBus:
         self._wiring = wiring
         self._context = context
         self._outlook = Outlook()
+        self._heard = 0
+        """The index in a run behind the last message that was heard."""
         self._loop = LazyLoop(means or Means())
         routes = self._routes = {message_type: Route(message_type) for message_type in MESSAGE_TYPES.values()}
         self._order = Uncaptured(routes) if log is None else Captured(routes, self.clock, log, wiring)
@@ -101,7 +103,8 @@ class LocalBus:
                 sound = _ascending([now_ns, *times])
             route, part, start = self._routes[run.message_type], run.part(0, sound), 0
             while start < sound:
-                start = self._until_answered(source, route, part, start)
+                hand_out = self._one_by_one if self._outlook.is_busy else self._until_answered
+                start = hand_out(source, route, part, start)
             if sound < len(run):
                 before, after = [now_ns, *times][sound : sound + 2]
                 raise ProtocolError(f"{component.name} went back in time: {after} after {before} (ns UTC)")
@@ -131,28 +134,56 @@ class LocalBus:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
         order, outlook = self._order, self._outlook
         at_once, ready, later, end = route.parted(run, start, outlook)
-        begin = start
-        if ready:
-            self.clock.now_ns = run[end - 1].ts
+        self._heard = end
+        try:
+            if ready:
+                self.clock.now_ns = run[end - 1].ts
+                _catch_up(ready, run, start, end)
+                self._hear([handler for handler, _ in ready], run, end, end + 1)
+            elif at_once:
+                self._hear(at_once, run, start, end)
+            else:
+                self.clock.now_ns = run[end - 1].ts
+        finally:
+            # What was heard, and last perhaps what a component failed at, has its place in the order.
+            end = self._heard
             order.take_in(source, route, run, start, end)
-            _catch_up(ready, run, start, end)
-            at_once, begin, end = [handler for handler, _ in ready], end, end + 1
-        if not at_once:
-            self.clock.now_ns = run[end - 1].ts
-        else:
-            end = self._hear(at_once, source, route, run, begin, end)
-        order.take_in(source, route, run, begin, end)
         if later:
             _catch_up(later, run, start, end)
         if order.answers:
-            outlook.answered(order.first_answer())
+            outlook.answered(alone=end == start + 1)
             order.settle()
         else:
             outlook.unanswered()
         return end
 
-    def _hear(self, handlers: Sequence[Handler], source: int, route: Route, run: Block, start: int, end: int) -> int:
-        """Call handlers with the messages of a run up to one that is answered; return the index behind it."""
+    def _one_by_one(self, source: int, route: Route, run: Block, start: int) -> int:
+        """Hand out messages of a run to everybody, from `start` on, while they are answered; return what is next."""
+        clock, order, outlook, handler = self.clock, self._order, self._outlook, None
+        answers, handlers, take_in = order.answers, route.handlers, order.take_in
+        for index in range(start, len(run)):
+            message = run[index]
+            clock.now_ns = message.ts
+            order.heeds = True
+            try:
+                for handler in handlers:
+                    handler(message)
+            except BaseException as error:
+                raise blame(handler, error) from error
+            finally:
+                order.heeds = False
+                take_in(source, route, run, index, index + 1)
+            if not answers:
+                outlook.unanswered()
+                return index + 1
+            goes_on = outlook.answered()
+            order.settle()
+            if not goes_on:
+                return index + 1
+        return len(run)
+
+    def _hear(self, handlers: Sequence[Handler], run: Block, start: int, end: int) -> None:
+        """Call handlers with the messages of a run up to one that is answered; `_heard` is the index behind it."""
         clock, answers, ahead, handler = self.clock, self._order.answers, iter(run[start:end]), handlers[0]
         self._order.heeds = True
         try:
@@ -170,12 +201,10 @@ class LocalBus:
                     if answers:
                         break
         except BaseException as error:
-            # What was heard, and last what it failed at, has its place in the order.
-            self._order.take_in(source, route, run, start, end - length_hint(ahead))
             raise blame(handler, error) from error
         finally:
             self._order.heeds = False
-        return end - length_hint(ahead)
+            self._heard = end - length_hint(ahead)
 
     def _component(self, source: int) -> Component:
         return self._wiring.members[source - 1].component

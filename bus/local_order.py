@@ -53,10 +53,6 @@ class _Order:
             self._routes[message_type].count += count
         self._heard.clear()
 
-    def first_answer(self) -> type[Message]:
-        """The type of the message whose turn is next."""
-        return type(self.answers[0])
-
     def _checked(self, component: Component, append: Emit) -> Emit:
         """A way out that takes answers only, and of declared types."""
         declared = emitted_types(component)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
+from typing import Final
 
 from bus.runtime.block import Block
 from bus.runtime.component import Component, Handler
@@ -11,6 +13,8 @@ from schemas import Message
 from schemas.registry import TYPE_IDS
 
 _LEAST, _MOST = 32, 1024
+_STREAK: Final = 3
+_COUNT: Final = itemgetter(0)
 
 
 Taker = tuple[Handler, Callable[..., None]]
@@ -25,26 +29,40 @@ class Outlook:
     """How many of the next messages are looked at: by those who can say which of them they will not answer, and before
     they are handed out one by one.
 
-    More, the longer nothing was answered. Who may have answered the last message is handed the next one without being
-    asked: it may answer them all. Who will not say anything is handed one message and asked again, then two, and so on.
+    More, the longer nothing was answered. Who will not say anything is handed one message and asked again, then two,
+    and so on. Nobody is asked about a message that is likely to be answered: after so many in a row that were, the next
+    one was as well the last time.
     """
 
-    __slots__ = ("answer", "look", "patience")
+    __slots__ = ("_goes_on", "_streak", "is_busy", "look", "patience")
 
     def __init__(self) -> None:
         self.look = _LEAST
         self.patience = 1
         """How many messages somebody is handed who would not say that it answers none of them."""
-        self.answer: type[Message] | None = None
-        """The type of the first answer to the last message, None where there was none."""
+        self.is_busy = False
+        """Whether the next message is likely to be answered."""
+        self._streak = 0
+        """How many messages in a row were answered; from `_STREAK` on they are not counted."""
+        self._goes_on = [False] * (_STREAK + 1)
+        """By the length of a streak, whether the last one of that length went on."""
 
-    def answered(self, answer: type[Message]) -> None:
-        """A message was answered, first by one of this type."""
-        self.look, self.answer = _LEAST, answer
+    def answered(self, alone: bool = True) -> bool:
+        """A message was answered, `alone` if others before it were not handed out with it. Returns `is_busy`."""
+        self.look = _LEAST
+        streak = self._streak if alone else 0
+        self._goes_on[streak] = True
+        if streak < _STREAK:
+            streak += 1
+        self._streak = streak
+        self.is_busy = is_busy = self._goes_on[streak]
+        return is_busy
 
     def unanswered(self) -> None:
         """None of the messages that were handed out was answered."""
-        self.look, self.answer = min(2 * self.look, _MOST), None
+        self.look = min(2 * self.look, _MOST)
+        self._goes_on[self._streak] = self.is_busy = False
+        self._streak = 0
 
     def be_patient(self) -> int:
         """How many messages are handed to somebody who said nothing of any."""
@@ -89,9 +107,6 @@ class Route:
                 later.append(taker)
             elif unanswered is None:
                 at_once.append(taker[0])
-            elif outlook.answer in owner.emits:
-                at_once.append(taker[0])
-                most = 1
             elif count := unanswered(run, start, outlook.look):
                 told.append((count, taker))
             else:
@@ -107,10 +122,13 @@ def _heeding(
 ) -> Parting:
     """The parting among components that have told how many messages they will not answer, and the others."""
     outlook.patience = 1
-    count = told[0][0] if len(told) == 1 else min([count for count, _ in told])
+    count, first = told[0] if len(told) == 1 else min(told, key=_COUNT)
     if at_once or count >= most or count == outlook.look:
         # They are not the first who may answer, or have looked no farther.
         count = min(count, most, outlook.look) if at_once else min(count, most)
-        return at_once, [], [*later, *[taker for _, taker in told]], start + count
-    ready = [taker for one, taker in told if one == count]
-    return [], ready, [*later, *[taker for one, taker in told if one > count]], start + count
+        later += [taker for _, taker in told]
+        return at_once, [], later, start + count
+    if len(told) == 1:
+        return [], [first], later, start + count
+    later += [taker for one, taker in told if one > count]
+    return [], [taker for one, taker in told if one == count], later, start + count
