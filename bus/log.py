@@ -6,6 +6,8 @@ starts with a head (magic, version, first seq, digest so far, checksum) and goes
 digest of all records so far. The last seal of a closed log is its footer: two runs are equal when their digests are.
 Nothing in a log names the run, the machine or the time of writing, so equal runs have equal files.
 
+Of version 2 of the format all is the same but the digest, see `new_digest`; of version 1 see `bus.log_version_1`.
+
     seal: a record without ts, source and cause, of which the payload is  epoch u32 | crc32 u32 | digest, or nothing
 """
 
@@ -18,6 +20,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
+
+from blake3 import blake3
 
 from bus.errors import LogError
 from bus.record import FOOTER_TYPE, SEAL_TYPE, encode_record, fitting, seq_of
@@ -39,7 +43,7 @@ FIRST_EPOCH: Final = 1
 """Until runs can be taken over the only one."""
 _HEAD: Final = struct.Struct("<8sIQ32s")
 SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
-VERSION: Final = 2
+VERSION: Final = 3
 SEAL: Final = struct.Struct("<II")
 """Epoch and checksum, with which a seal's payload begins."""
 
@@ -49,9 +53,9 @@ def checksum(data: Buffer, epoch: int) -> int:
     return crc32(data, crc32(struct.pack("<I", epoch)))
 
 
-def new_digest() -> Any:
-    """The digest of no records: BLAKE2b of 32 bytes."""
-    return hashlib.blake2b(digest_size=32)
+def new_digest(version: int = VERSION) -> Any:
+    """The digest of no records in a log of this version, 32 bytes of BLAKE3, before version 3 of BLAKE2b."""
+    return blake3() if version >= 3 else hashlib.blake2b(digest_size=32)
 
 
 def segment_head(first_seq: int, digest: bytes) -> bytes:
@@ -160,7 +164,7 @@ class _Appends(ABC):
         while done < count:
             part = records[done : done - (-self._room(seq + done) // size)]
             done += len(part)
-            self._take(part, len(part), seq + done - 1)
+            self._take(part.view("u1"), len(part), seq + done - 1)
 
     def flush(self, sealed: bool = False) -> None:
         """Hand all appended records to the operating system, if they are to be kept; `sealed`: with a checksum."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from bus.errors import LogError
-from bus.log import SEAL_BYTES, SEGMENT_HEAD_SIZE, SUFFIX, VERSION, new_digest, parse_segment_head
+from bus.log import SEAL_BYTES, SEGMENT_HEAD_SIZE, SUFFIX, new_digest, parse_segment_head
 from bus.log_stretch import Stretch, stretches
 from bus.log_version_1 import stretches_of_version_1
 from bus.record import Record, decode_record, decode_records
@@ -49,11 +49,12 @@ class Place(NamedTuple):
 class LogReader:
     """Iterates over the records of a log in order, once, and fills in what it learns.
 
-    Checks every seal's checksum, that seq has no gap, and every stored digest. `closed` is True when the footer was
-    there. Where it is not, the writer was killed or still writes: `unsealed` counts the records at the end that no
-    checksum covers, `torn_bytes` the bytes of an incomplete one behind them (all records before it are whole). `sound`
-    is the place up to which everything was in order, `proven` the last place up to which a stored digest said so.
-    Memory is constant: some chunks, and the declarations.
+    Checks every seal's checksum, that seq has no gap, and every stored digest. `version` is that of the log's format, 0
+    before the first segment was read, and `digest` is of the kind that this version has. `closed` is True when the
+    footer was there. Where it is not, the writer was killed or still writes: `unsealed` counts the records at the end
+    that no checksum covers, `torn_bytes` the bytes of an incomplete one behind them (all records before it are whole).
+    `sound` is the place up to which everything was in order, `proven` the last place up to which a stored digest said
+    so. Memory is constant: some chunks, and the declarations.
 
     Raises (while iterating):
         LogError: damage anywhere else, with file, byte offset and the last good seq.
@@ -61,6 +62,7 @@ class LogReader:
 
     path: Path
     check_digest: bool = True
+    version: int = 0
     records: int = 0
     last_seq: int = 0
     closed: bool = False
@@ -139,9 +141,10 @@ class LogReader:
                 raise LogError(f"{path}: starts at seq {first_seq}, after seq {self.last_seq}: a segment is missing")
             if first_seq != 1 and not self.last_seq:
                 raise LogError(f"{path}: starts at seq {first_seq}: the segments before it are missing")
+            self._belongs(version, path)
             self._compare(digest, f"{path}: the digest in the segment's head")
             self.sound = self.proven = Place(path, SEGMENT_HEAD_SIZE, self.last_seq)
-            found = stretches if version == VERSION else stretches_of_version_1
+            found = stretches_of_version_1 if version == 1 else stretches
             try:
                 for stretch in found(file, self.last_seq):
                     self._take(stretch, path, is_last)
@@ -151,6 +154,16 @@ class LogReader:
                 raise
             except LogError as error:
                 raise LogError(f"{path}: {error}") from None
+
+    def _belongs(self, version: int, path: Path) -> None:
+        """The first segment says of which version a log is, and with it of which kind its digest."""
+        if not self.version:
+            self.version, self._digest = version, new_digest(version)
+        elif version != self.version:
+            raise LogError(
+                f"{path}: log version {version}, and the segments before it are of version {self.version}: "
+                "they are not of one log"
+            )
 
     def _take(self, stretch: Stretch, path: Path, is_last: bool) -> None:
         """Count the stretch's records, digest them, and compare what its seal says."""

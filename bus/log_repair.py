@@ -1,4 +1,7 @@
-"""Makes a sound log of a damaged one, beside it: all sound records from the first on, sealed and closed."""
+"""Makes a sound log of a damaged one, beside it: all sound records from the first on, sealed and closed.
+
+Whatever the version of the damaged one, the new log is one of today, with today's digest.
+"""
 
 from __future__ import annotations
 

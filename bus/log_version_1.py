@@ -2,8 +2,8 @@
 
     crc32 u32 | epoch u32 | a record as it is today
 
-A mark behind every 4,096 records, and the footer, have the digest as their payload. Nobody writes such logs any more;
-that they can be read and replayed is all that is promised of them.
+A mark behind every 4,096 records, and the footer, have the digest (BLAKE2b) as their payload. Nobody writes such logs
+any more; that they can be read and replayed is all that is promised of them.
 """
 
 from __future__ import annotations

@@ -120,6 +120,8 @@ class LogSummary:
     path: Path
     segments: int
     size_bytes: int
+    version: int = 0
+    """Of the log's format."""
     records: int = 0
     first_ts: int = 0
     last_ts: int = 0
@@ -135,6 +137,7 @@ class LogSummary:
             "path": str(self.path),
             "segments": self.segments,
             "size_bytes": self.size_bytes,
+            "version": self.version,
             "records": self.records,
             "first_time": format_time(self.first_ts),
             "last_time": format_time(self.last_ts),
@@ -164,7 +167,7 @@ def summarise(path: Path) -> LogSummary:
         summary.last_ts = batch[-1].ts
     summary.by_type.update({reader.type_name(t): n for t, n in sorted(types.items())})
     summary.by_source.update({reader.source_name(s): n for s, n in sorted(sources.items())})
-    summary.records, summary.digest = reader.records, reader.digest
+    summary.version, summary.records, summary.digest = reader.version, reader.records, reader.digest
     summary.closed, summary.torn_bytes = reader.closed, reader.torn_bytes
     return summary
 

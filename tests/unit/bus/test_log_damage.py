@@ -296,8 +296,8 @@ def test_a_file_that_is_no_log_is_called_that(tmp_path, data):
 
 def test_a_log_of_a_later_version_says_which_this_program_reads(sound, tmp_path):
     data = bytearray(sound.read_bytes())
-    data[8] = 3
-    with pytest.raises(LogError, match="log version 3; this program reads versions 1 to 2"):
+    data[8] = 4
+    with pytest.raises(LogError, match="log version 4; this program reads versions 1 to 3"):
         read(changed(sound, tmp_path, bytes(data)))
 
 
