@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from itertools import islice
 from typing import Final
 
@@ -11,18 +12,17 @@ FILLS_KEPT: Final = 10_000
 
 
 class RecentIds:
-    """The last `kept` different ids at least, and at most twice as many.
+    """The last `kept` different ids at least, and less than twice as many.
 
     A broker counts its fills, so most ids are beyond all before them: longer, or as long and greater. Such a one is
-    new and need not be looked for. Until there is another they are a list, which is cheaper than a table to fill.
+    new and need not be looked for. Until there is another they are a queue, which is cheaper than a table to fill.
     """
 
-    __slots__ = ("_counted", "_greatest", "_ids", "_kept", "_length", "_most")
+    __slots__ = ("_counted", "_greatest", "_ids", "_kept", "_length")
 
     def __init__(self, kept: int = FILLS_KEPT) -> None:
         self._kept = kept
-        self._most = 2 * kept
-        self._counted: list[str] = []
+        self._counted: deque[str] = deque(maxlen=2 * kept - 1)
         self._ids: dict[str, None] = {}
         self._greatest = ""
         self._length = 0
@@ -33,13 +33,13 @@ class RecentIds:
 
     def is_new(self, identifier: str) -> bool:
         """Whether the id is not among the last ones; from now on it is."""
-        length = len(identifier)
-        if (length == self._length and identifier > self._greatest) or length > self._length:
-            self._greatest, self._length = identifier, length
-            counted = self._counted
-            counted.append(identifier)
-            if len(counted) == self._most:
-                del counted[: self._kept]
+        if identifier > self._greatest and len(identifier) == self._length:
+            self._greatest = identifier
+            self._counted.append(identifier)
+            return True
+        if len(identifier) > self._length:
+            self._greatest, self._length = identifier, len(identifier)
+            self._counted.append(identifier)
             return True
         return self._is_not_in_table(identifier)
 
@@ -52,6 +52,6 @@ class RecentIds:
         if identifier in ids:
             return False
         ids[identifier] = None
-        if len(ids) == self._most:
+        if len(ids) == 2 * self._kept:
             self._ids = dict.fromkeys(islice(ids, self._kept, None))
         return True

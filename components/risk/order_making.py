@@ -12,24 +12,18 @@ from schemas import Direction, GroupType, Order, OrderType, Signal
 NextId = Callable[[], str]
 
 
-def bracket_for(signal: Signal, closing: float, opening: float, next_id: NextId, ts: int) -> tuple[Order, ...]:
-    """The orders that close `closing` and open `opening` units in the signal's direction, made at `ts` (ns UTC).
+def orders_for(signal: Signal, closing: float, opening: float, next_id: NextId, ts: int) -> tuple[Order, ...]:
+    """What closes `closing` and opens `opening` units in the signal's direction, made at `ts` (ns UTC).
 
-    The children of a bracket must protect no more than what their parent opens, so what closes is an order of its own.
+    One order for both, none when there is nothing to trade; a bracket around what opens, if the signal asks for one.
     """
-    prices = {OrderType.LIMIT: signal.target_price, OrderType.STOP: signal.stop_loss_price}
-    orders = [order_on_terms(signal, closing, next_id(), ts)] if closing > 0 else []
-    parent = _parent(signal, opening, next_id(), ts)
-    children = [
-        _child(parent, order_type, price, next_id()) for order_type, price in prices.items() if price is not None
-    ]
-    return (*orders, parent, *children)
-
-
-def order_on_terms(signal: Signal, quantity: float, order_id: str, ts: int) -> Order:
-    """An order as the signal asks for it, made at `ts` (ns UTC)."""
-    return Order(
-        order_id,
+    quantity = float(closing + opening)
+    if not quantity.is_integer():
+        quantity = clean(quantity)
+    if not quantity > 0:
+        return ()
+    order = Order(
+        next_id(),
         signal.symbol,
         signal.direction,
         quantity,
@@ -40,6 +34,24 @@ def order_on_terms(signal: Signal, quantity: float, order_id: str, ts: int) -> O
         signal.time_in_force,
         reason=signal.reason,
     )
+    if (signal.target_price is None and signal.stop_loss_price is None) or clean(opening) <= 0:
+        return (order,)
+    return _bracket(order, signal, clean(closing), clean(opening), next_id)
+
+
+def _bracket(order: Order, signal: Signal, closing: float, opening: float, next_id: NextId) -> tuple[Order, ...]:
+    """An order on the signal's terms as a bracket.
+
+    The children of a bracket must protect no more than what their parent opens, so what closes is an order of its own.
+    """
+    first = (replace(order, quantity=closing),) if closing > 0 else ()
+    group_id = next_id() if first else order.order_id
+    parent = replace(order, order_id=group_id, quantity=opening, group_id=group_id, group_type=GroupType.BRACKET)
+    prices = {OrderType.LIMIT: signal.target_price, OrderType.STOP: signal.stop_loss_price}
+    children = [
+        _child(parent, order_type, price, next_id()) for order_type, price in prices.items() if price is not None
+    ]
+    return (*first, parent, *children)
 
 
 def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: str) -> Order:
@@ -57,11 +69,6 @@ def closing_order(symbol: str, quantity: float, order_id: str, ts: int, reason: 
         reduce_only=True,
         reason=reason,
     )
-
-
-def _parent(signal: Signal, quantity: float, order_id: str, ts: int) -> Order:
-    plain = order_on_terms(signal, quantity, order_id, ts)
-    return replace(plain, group_id=order_id, group_type=GroupType.BRACKET)
 
 
 def _child(parent: Order, order_type: OrderType, price: float, order_id: str) -> Order:

@@ -46,7 +46,6 @@ class Sizing:
         self._quantity = parameters.quantity
         self._percent = parameters.percent_of_equity
         self._holdings = holdings
-        self._lot_sizes: dict[str, float] = {}
 
     def opening(self, signal: Signal) -> float:
         """The size of the position to open: as the signal asks, else as configured, times the signal's strength."""
@@ -54,16 +53,15 @@ class Sizing:
             return 0.0
         if signal.quantity is not None:
             return max(0.0, float(signal.quantity))
-        lot_size = self._lot_sizes.get(signal.symbol)
-        if lot_size is None:
-            lot_size = self._lot_sizes[signal.symbol] = self._holdings.instrument(signal.symbol).lot_size
+        lot_size = self._holdings.lot_sizes.get(signal.symbol)
         if self._percent is None:
             quantity = self._quantity * signal.strength
             return whole_lots(quantity, lot_size) if lot_size else quantity
         if signal.price <= 0:
             return 0.0
         value = self._holdings.equity() * self._percent / 100 * signal.strength
-        return whole_lots(value / (signal.price * self._holdings.instrument(signal.symbol).multiplier), lot_size or 1.0)
+        multiplier = self._holdings.multipliers.get(signal.symbol, 1.0)
+        return whole_lots(value / (signal.price * multiplier), lot_size or 1.0)
 
     def closing(self, signal: Signal, held: float) -> float:
         """How much of what is held the other way to close: all, unless a SELL that may not go short asks for less."""

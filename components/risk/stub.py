@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import count
 from typing import Final
 
 from bus.runtime.component import Component, Handler, handles
 from components.accounting.marks import middle
-from components.risk.holdings import DUST, FINAL_STATES, Holdings, Working
-from components.risk.order_making import bracket_for, clean, closing_order, order_on_terms
+from components.accounting.recent import RecentIds
+from components.risk.holdings import DUST, Holdings, Working
+from components.risk.order_making import closing_order, orders_for
 from components.risk.sizing import RiskStubParameters, Sizing
-from schemas import Bar, CancelOrder, ClosePositions, Fill, Message, Order, OrderStatus, Quote, Signal, Trade
+from schemas import (
+    Bar,
+    CancelOrder,
+    ClosePositions,
+    Direction,
+    Fill,
+    Message,
+    Order,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Quote,
+    Signal,
+    Trade,
+)
 
 CLOSE_AT_END: Final = "close_at_end"
 OVERTAKEN: Final = "overtaken by a signal in the other direction"
 
 _MARKET_DATA: Final = (Bar, Quote, Trade)
+_FINAL_STATES: Final = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
+_SURE_TO_FILL: Final = frozenset({OrderType.MARKET, OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE})
 
 
 class RiskStub(Component):
@@ -47,11 +66,13 @@ class RiskStub(Component):
 
     def reset(self) -> None:
         """Flat, with the run's initial cash."""
-        self._holdings = Holdings(self.context.run, valued=self.parameters.percent_of_equity is not None)
-        self._working = self._holdings.working
+        self._holdings = Holdings(self.context.run)
+        self._valued = self.parameters.percent_of_equity is not None
+        self._fill_ids = RecentIds()
+        self._working: defaultdict[str, dict[str, Working]] = defaultdict(dict)
+        """By symbol, the orders that are not final by their ids, oldest first."""
         self._sizing = Sizing(self.parameters, self._holdings)
-        self._orders_made = 0
-        self._id_prefix = f"{self.name}-"
+        self._next_id = map(f"{self.name}-".__add__, map(str, count(1))).__next__
         self._closing = False
 
     @handles(Bar)
@@ -73,13 +94,31 @@ class RiskStub(Component):
 
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:
-        """Keep positions and cash."""
-        self._holdings.fill(fill)
+        """Take a fill into position, cash and order. One of the last that is told again changes nothing."""
+        if not self._fill_ids.is_new(fill.fill_id):
+            return
+        symbol, quantity, positions = fill.symbol, fill.quantity, self._holdings.positions
+        signed = fill.direction.sign * quantity
+        if self._valued:
+            self._holdings.pay(fill, signed)
+        held = positions.pop(symbol, 0.0) + signed
+        if abs(held) > DUST:
+            positions[symbol] = held
+        working = self._working[symbol]
+        order = working.get(fill.order_id)
+        if order is None:
+            return
+        if quantity < order.leaves:
+            order.leaves -= quantity
+        elif order.order.order_type in _SURE_TO_FILL:  # and nobody has to cancel it, so it counts for nothing any more
+            del working[fill.order_id]
+        else:
+            order.leaves = 0.0
 
     @handles(OrderStatus)
     def on_order_status(self, status: OrderStatus) -> None:
         """Keep the orders that are working."""
-        if status.state in FINAL_STATES:
+        if status.state in _FINAL_STATES:
             self._working[status.symbol].pop(status.order_id, None)
 
     @handles(Signal)
@@ -87,25 +126,22 @@ class RiskStub(Component):
         """Order what is missing to the position that the signal wants."""
         if self._closing:
             return
-        holdings, symbol, direction = self._holdings, signal.symbol, signal.direction
-        expected, working, protected = holdings.positions.get(symbol, 0.0), holdings.working[symbol], False
-        for order in working.values():
-            if order.protects:
-                protected = True
-            elif order.waits and order.order.direction is not direction:
-                self._cancel(order)
-            elif not order.cancelling:
-                expected += order.order.direction.sign * order.leaves
-        held = expected * direction.sign if abs(expected) > DUST else 0.0
+        symbol, direction = signal.symbol, signal.direction
+        expected, working = self._holdings.positions.get(symbol, 0.0), self._working[symbol]
+        if working:
+            expected = self._expected(expected, direction, working)
+        held = expected * direction.sign
         if held > 0:
             return
         closing = -held if signal.quantity is None else self._sizing.closing(signal, -held)
         opening = self._sizing.opening(signal)
-        if protected and closing > 0:
+        if working and closing > 0:
             for order in working.values():
-                if order.protects:
+                if order.order.parent_id:
                     self._cancel(order)
-        self._order(signal, closing, opening)
+        for made in orders_for(signal, closing, opening, self._next_id, self.clock.now_ns):
+            working[made.order_id] = Working(made, made.quantity)
+            self.emit(made)
 
     @handles(ClosePositions)
     def on_close_positions(self, _request: ClosePositions) -> None:
@@ -115,31 +151,25 @@ class RiskStub(Component):
         self.emit(CancelOrder("", now, reason=CLOSE_AT_END))
         for symbol, quantity in sorted(self._holdings.positions.items()):
             made = closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END)
-            self._holdings.add(made)
+            self._working[symbol][made.order_id] = Working(made, made.quantity)
             self.emit(made)
 
-    def _order(self, signal: Signal, closing: float, opening: float) -> None:
-        """One order for both, unless the signal asks for a bracket around what opens."""
-        now = self.clock.now_ns
-        wants_bracket = signal.target_price is not None or signal.stop_loss_price is not None
-        if wants_bracket and clean(opening) > 0:
-            for made in bracket_for(signal, clean(closing), clean(opening), self._next_id, now):
-                self._holdings.add(made)
-                self.emit(made)
-            return
-        quantity = float(closing + opening)
-        if not quantity.is_integer():
-            quantity = clean(quantity)
-        if quantity > 0:
-            made = order_on_terms(signal, quantity, self._next_id(), now)
-            self._holdings.add(made)
-            self.emit(made)
+    def _expected(self, position: float, direction: Direction, working: dict[str, Working]) -> float:
+        """The position when working orders have filled, without those the other way that wait for a price: they go.
+
+        Neither do the target and the stop loss of a bracket count, which are its children.
+        """
+        for order in working.values():
+            terms = order.order
+            if terms.parent_id:
+                continue
+            if terms.direction is not direction and terms.order_type not in _SURE_TO_FILL:
+                self._cancel(order)
+            elif not order.cancelling:
+                position += terms.direction.sign * order.leaves
+        return position if abs(position) > DUST else 0.0
 
     def _cancel(self, working: Working) -> None:
         if not working.cancelling:
             working.cancelling = True
             self.emit(CancelOrder(working.order.order_id, self.clock.now_ns, working.order.symbol, OVERTAKEN))
-
-    def _next_id(self) -> str:
-        self._orders_made = number = self._orders_made + 1
-        return f"{self._id_prefix}{number}"

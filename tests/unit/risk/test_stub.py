@@ -308,25 +308,37 @@ def test_an_instrument_with_lots_is_bought_in_whole_lots() -> None:
     assert size(publish(bench, a_signal("BUY", symbol="BTC", price=1_000.0))) == [("BUY", 0.3)]
 
 
-def test_what_is_remembered_of_fills_is_bounded():
-    holdings = Holdings(RunSettings())
+def holdings_of(bench: Bench) -> Holdings:
+    return bench.components[0]._holdings  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_last_fills_are_known_when_they_are_told_again():
+    bench = bench_of()
     fills = [a_fill(f"broker-{n}", quantity=1.0) for n in range(5 * FILLS_KEPT + 1)]
-    for fill in fills:
-        holdings.fill(fill)
-    for repetition in fills[-FILLS_KEPT:]:
-        holdings.fill(repetition)
-    assert holdings.positions["AAPL"] == len(fills)
-    assert len(holdings.fill_ids) <= 2 * FILLS_KEPT
+    bench.publish(*fills, *fills[-FILLS_KEPT:])
+    assert holdings_of(bench).positions["AAPL"] == len(fills)
 
 
 def test_positions_are_the_same_where_the_equity_need_not_be_known():
-    valued, bare = Holdings(RunSettings()), Holdings(RunSettings(), valued=False)
+    valued, bare = bench_of(percent_of_equity=10), bench_of()
     for n, quantity in enumerate((3.0, 0.1, 0.2, 7.0)):
         fill = a_fill(f"f{n}", quantity=quantity, direction=Direction.SELL if n % 2 else Direction.BUY)
-        valued.fill(fill)
-        bare.fill(fill)
-        assert bare.positions == valued.positions
-    assert (valued.cash, bare.cash) != (RunSettings().initial_cash, valued.cash)
+        valued.publish(fill)
+        bare.publish(fill)
+        assert holdings_of(bare).positions == holdings_of(valued).positions
+    assert holdings_of(valued).cash != holdings_of(bare).cash == RunSettings().initial_cash
+
+
+@pytest.mark.parametrize(
+    ("terms", "cancelled"), [({}, []), ({"order_type": OrderType.LIMIT, "limit_price": 99.0}, [1])]
+)
+def test_an_order_that_is_filled_but_not_yet_final_counts_for_nothing_but_may_have_to_be_cancelled(terms, cancelled):
+    bench = bench_of(allow_short=True)
+    (order,) = publish(bench, a_signal("BUY", **terms))
+    publish(bench, fill_of(order))
+    said = publish(bench, a_signal("SELL"))
+    assert [message.order_id for message in said[:-1]] == [f"risk-{n}" for n in cancelled]
+    assert size(said[-1:]) == [("SELL", 200.0)]
 
 
 def test_what_is_left_of_a_quantity_by_rounding_is_not_ordered():
