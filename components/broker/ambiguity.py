@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bus.runtime.clock import Clock
 from components.broker.book import Action, Book
 from components.broker.desk import Desk
-from components.broker.fills import FREE, Costs, FillWriter, Slippage
+from components.broker.fills import FREE, Costs, Slippage
 from components.broker.path import PathStyle, bar_path
 from components.broker.venue import MatchSettings, mark_session, market_of
 from components.broker.walk import Walk
@@ -55,7 +55,7 @@ class Ambiguity:
 
     def _outcome(self, clock: Clock, book: Book, bar: Bar, actions: list[Action], path: PathStyle) -> _Outcome:
         said: list[Message] = []
-        shadow = Desk("shadow", clock, said.append, FillWriter("shadow", self._costs), lambda _: book.instrument)
+        shadow = Desk("shadow", clock, said.append, self._costs, lambda _: book.instrument)
         shadow_book, shadow_actions = _copy(book, bar, actions, shadow)
         settings = replace(self._settings, path=path)
         market = market_of(shadow_book, settings)
@@ -84,7 +84,7 @@ def _copy(book: Book, bar: Bar, actions: list[Action], shadow: Desk) -> tuple[Bo
             shadow.adopt(copies[order_id])
     # What is amended on the way comes after all that is there, and has a number of its own.
     shadow.numbers = itertools.count(1 + max((order.number for order in copies.values()), default=0))
-    twin = shadow.book(book.instrument.symbol)
+    twin = shadow.books[book.instrument.symbol]
     twin.position = book.position
     twin.last, twin.last_ts, twin.previous_ts, twin.interval = book.last, book.last_ts, book.previous_ts, book.interval
     for order in copies.values():

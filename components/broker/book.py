@@ -16,7 +16,7 @@ import msgspec
 from bus.runtime.block import Block
 from bus.runtime.settings import Instrument
 from components.broker.levels import Levels
-from components.broker.market import Budget, Market
+from components.broker.market import Market
 from components.broker.working import Working
 from schemas import Bar, Order, OrderType, Quote, Trade
 
@@ -53,12 +53,13 @@ class Book:
         "_rises",
         "agenda",
         "arriving",
+        "arriving_by",
         "ask",
         "at_close",
         "bid",
-        "budget",
         "ceiling",
         "floor",
+        "fresh",
         "instrument",
         "interval",
         "last",
@@ -84,7 +85,11 @@ class Book:
         self.agenda: list[Action] = []
         """A heap."""
         self.arriving: list[Working] = []
-        """Plain orders that come with the next record and are not on the agenda, in the order of arrival."""
+        """Plain market orders that come with the next record and are neither filed nor on the agenda."""
+        self.fresh: list[Working] = []
+        """Plain limit orders that do so; they are filed already, as if they rested."""
+        self.arriving_by = 0
+        """All of them have come by then (ns UTC)."""
         self.position = 0.0
         """The net position that the broker's own fills made."""
         self.last: Bar | Quote | Trade | None = None
@@ -93,9 +98,7 @@ class Book:
         self.bid: float | None = None
         """The last price that was quoted on each side; None for never."""
         self.market: Market | None = None
-        """What was made of `last`, with what is left of its budget; None when no order has met it."""
-        self.budget: Budget | None = None
-        """What is left of the volume of `last`, if that is a bar; None when no order has asked for any."""
+        """What was made of `last`, with what is left of its budget; None when no order has walked along it."""
         self.last_ts = 0
         self.previous_ts = 0
         """When `last`, and the record before it, were seen (ns UTC); 0 for never."""
@@ -120,7 +123,7 @@ class Book:
         self.previous_ts = last_ts
         self.last_ts = ts
         self.last = record
-        self.market = self.budget = None
+        self.market = None
 
     def observe_all(self, bars: Block, start: int, end: int) -> None:
         """Remember the bars from `start` to before `end` at once, as `observe` would one after another."""
@@ -137,12 +140,8 @@ class Book:
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
-        return not (self.is_reached(low, high) or self.arriving or (self.agenda and self.agenda[0].ts <= ts))
-
-    @property
-    def waits_for_any(self) -> bool:
-        """Whether there is an order that every bar must look at, whatever its prices."""
-        return bool(self.restless or self.at_close)
+        is_due = self.agenda and self.agenda[0].ts <= ts
+        return not (self.is_reached(low, high) or self.arriving or self.fresh or is_due)
 
     def is_reached(self, low: float, high: float) -> bool:
         """Whether `reached` would find any order."""
@@ -155,8 +154,8 @@ class Book:
         if level is None:
             kept = self.at_close if order.kind is OrderType.MARKET_ON_CLOSE else self.restless
             kept[order.order.order_id] = order
-            self.floor = math.inf
-        elif order.buys != (order.kind in _BY_STOP):
+            order.level = self.floor = math.inf
+        elif (order.sign > 0) != (order.kind in _BY_STOP):
             order.level = -level
             self._falls.add(-level, order)
             if level > self.floor:
@@ -170,13 +169,15 @@ class Book:
     def remove(self, order: Working) -> None:
         """Take an order out; one that is not filed anywhere is let be."""
         level = order.level
-        if level is not None:
-            levels = self._falls if order.buys != (order.kind in _BY_STOP) else self._rises
-            levels.remove(level, order)
-            order.level = None
-        elif order.arrived:
+        if level is None:
+            return
+        order.level = None
+        if level == math.inf:
             self.restless.pop(order.order.order_id, None)
             self.at_close.pop(order.order.order_id, None)
+        else:
+            levels = self._falls if (order.sign > 0) != (order.kind in _BY_STOP) else self._rises
+            levels.remove(level, order)
         self.floor = math.inf if self.restless or self.at_close else -self._falls.nearest
         self.ceiling = self._rises.nearest
 
@@ -193,11 +194,29 @@ class Book:
         """Put an action on the agenda; `Desk.schedule` also sees to it that it happens if the market stands still."""
         heapq.heappush(self.agenda, action)
 
+    def expect(self, order: Working) -> None:
+        """A plain order is on its way, and usually there when the next bar opens."""
+        if order.arrival_ts > self.arriving_by:
+            self.arriving_by = order.arrival_ts
+        if order.kind is _LIMIT:
+            self.place(order)
+            self.fresh.append(order)
+        else:
+            self.arriving.append(order)
+
+    def rest(self) -> None:
+        """The limit orders that came with the last record have met it."""
+        for order in self.fresh:
+            order.rested = order.arrived = True
+        self.fresh.clear()
+
     def schedule_arriving(self) -> None:
         """Put the plain orders that arrive on the agenda, among all else that happens."""
-        for order in self.arriving:
+        for order in (*self.arriving, *self.fresh):
+            self.remove(order)
             self.schedule(Action(order.arrival_ts, order.number, ARRIVE, order))
         self.arriving.clear()
+        self.fresh.clear()
 
     def due(self, ts: int, arrivals: bool) -> list[Action]:
         """Take what is due at `ts` (ns UTC) or before from the agenda, in order; with or without the arrivals."""
@@ -216,7 +235,7 @@ class Book:
 def _level(order: Working) -> float | None:
     """The price that the order waits for; None if every record must look at it, as at a limit that does not rest."""
     if order.kind is _LIMIT:
-        return order.order.limit_price if order.rested else None
+        return None if order.arrived and not order.rested else order.order.limit_price
     if order.kind in _BY_STOP or order.kind in _BY_TOUCH:
         return order.stop
     return None

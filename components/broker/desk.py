@@ -12,12 +12,11 @@ from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
 from bus.runtime.settings import Instrument
 from components.broker.book import REQUESTS, Action, Book
-from components.broker.fills import FillWriter
+from components.broker.fills import FREE, Costs
 from components.broker.groups import Groups
-from components.broker.market import Budget, Market
-from components.broker.pricing import Event
+from components.broker.market import Budget
 from components.broker.working import Working, missing, remainder, tidy
-from schemas import Bar, BrokerReport, Liquidity, Order, OrderState, ReportType
+from schemas import BrokerReport, Fill, Liquidity, Order, OrderState, ReportType
 
 FINAL_ORDERS_KEPT: Final = 10_000
 """So many final orders are remembered, to tell a late cancel what became of its order."""
@@ -31,15 +30,28 @@ _FINAL_STATE: Final = {
 _work: Final = Working.of
 
 
+class Books(dict[str, Book]):
+    """Books by symbol, each made when it is first asked for."""
+
+    def __init__(self, instrument: Callable[[str], Instrument]) -> None:
+        super().__init__()
+        self._instrument = instrument
+
+    def __missing__(self, symbol: str) -> Book:
+        """Make the symbol's book."""
+        book = self[symbol] = Book(self._instrument(symbol))
+        return book
+
+
 class Desk:
     """Keeps the orders, their books, their groups, and the net position that the broker's own fills made."""
 
     def __init__(
-        self, name: str, clock: Clock, emit: Emit, writer: FillWriter, instrument: Callable[[str], Instrument]
+        self, name: str, clock: Clock, emit: Emit, costs: Costs, instrument: Callable[[str], Instrument]
     ) -> None:
         self.orders: dict[str, Working] = {}
         self.final: dict[str, OrderState] = {}
-        self.books: dict[str, Book] = {}
+        self.books = Books(instrument)
         self.wake_ups: list[tuple[int, str]] = []
         """A heap of times (ns UTC) at which something of a symbol is due, whether or not its market moves."""
         self.numbers = itertools.count(1)
@@ -50,16 +62,11 @@ class Desk:
         self._name = name
         self._clock = clock
         self._emit = emit
-        self._writer = writer
-        self._instrument = instrument
+        self._costs = costs
+        self._is_dear = costs != FREE
+        self._forget = None if costs.commission is FREE.commission else costs.commission.forget
+        self._fills = 0
         self._groups = Groups()
-
-    def book(self, symbol: str) -> Book:
-        """The symbol's book, made when it is first asked for."""
-        book = self.books.get(symbol)
-        if book is None:
-            book = self.books[symbol] = Book(self._instrument(symbol))
-        return book
 
     def status(self, order_id: str) -> OrderState | None:
         """ROUTED, PARTIAL or a final state; None for an order that is not known (any more)."""
@@ -72,14 +79,16 @@ class Desk:
         A repeat of an order that works is let be. An id that was another order's cannot be used again.
         """
         order_id = order.order_id
-        if order_id in self.orders:
-            return None
-        if order_id in self.final:
-            reason = f"an order {order_id!r} is {self.final[order_id]} already"
-            self.report(order_id, ReportType.REJECTED, "DUPLICATE_ORDER_ID", reason)
+        if order_id in self.orders or order_id in self.final:
+            self._refuse_repeat(order_id)
             return None
         working = self.orders[order_id] = _work(order, next(self.numbers), self._clock.now_ns)
         return working if working.plain else self._admitted(working)
+
+    def _refuse_repeat(self, order_id: str) -> None:
+        if order_id in self.final:
+            reason = f"an order {order_id!r} is {self.final[order_id]} already"
+            self.report(order_id, ReportType.REJECTED, "DUPLICATE_ORDER_ID", reason)
 
     def _admitted(self, working: Working) -> Working | None:
         """An order that is new and not plain, if it may be worked."""
@@ -100,7 +109,7 @@ class Desk:
     def schedule(self, ts: int, what: int, order: Working, amended: Order | None = None, reason: str = "") -> None:
         """Let something other than its arrival happen to an order at `ts` (ns UTC)."""
         symbol = order.order.symbol
-        self.book(symbol).schedule(Action(ts, next(self.numbers), what, order, amended, reason, order.oco_cut))
+        self.books[symbol].schedule(Action(ts, next(self.numbers), what, order, amended, reason, order.oco_cut))
         self.in_flight += what in REQUESTS
         heapq.heappush(self.wake_ups, (ts, symbol))
 
@@ -112,58 +121,75 @@ class Desk:
 
     def end(self, order: Working, report: ReportType, code: str, reason: str) -> None:
         """End an order other than by filling it, and say so."""
+        order.leaves = 0.0
         self._finish(order, _FINAL_STATE[report])
         self.report(order.order.order_id, report, code, reason)
 
     def reducible(self, order: Working) -> float:
         """How much of the broker's own net position an order would reduce."""
-        return max(-order.sign * self.book(order.order.symbol).position, 0.0)
+        return max(-order.sign * self.books[order.order.symbol].position, 0.0)
 
-    def fill(self, order: Working, event: Event, quantity: float, market: Market) -> None:
-        """Execute `quantity` of an order, then reduce or cancel the others of its group."""
-        book, budget = self.book(order.order.symbol), market.side(order.buys).budget
-        at = event.price, event.rule, event.liquidity, budget
-        self.execute(book, order, quantity, *at, market.ts, market.bar)
-
-    def execute(
-        self,
-        book: Book,
-        order: Working,
-        quantity: float,
-        price: float,
-        rule: str,
-        liquidity: Liquidity,
-        budget: Budget,
-        ts: int,
-        bar: Bar | None,
+    def fill(
+        self, order: Working, wanted: float, price: float, rule: str, liquidity: Liquidity, budget: Budget
     ) -> None:
-        """As `fill`; `price` is the market's, whose record, a bar or not, is of `ts` (ns UTC), with what it offers."""
-        filled, held = order.filled + quantity, book.position + order.sign * quantity
+        """Fill `wanted`, or what the budget has of it, at the market's `price`; then see to the order's group."""
+        terms, quantity, before = order.order, wanted, budget.left
+        after = None
         # Whole numbers, the usual case, are tidy.
-        if not filled.is_integer():
-            filled = tidy(filled)
+        if before is not None:
+            if wanted > before:
+                quantity = before
+            after = before - quantity
+            budget.left = after = after if after.is_integer() else tidy(after)
+        if quantity <= 0:
+            return
+        book = self.books[terms.symbol]
+        held = book.position + order.sign * quantity
         book.position = held if held.is_integer() else tidy(held)
-        leaves = 0.0 if filled == order.quantity else remainder(order.quantity, filled)
-        writer, now = self._writer, self._clock.now_ns
-        self._emit(writer.write(order, quantity, leaves, price, rule, liquidity, budget, ts, bar, book, now))
-        siblings = self._groups.siblings(order) if order.group else ()
+        leaves = 0.0
+        if quantity != order.leaves:
+            order.filled = tidy(order.filled + quantity)
+            leaves = remainder(order.quantity, order.filled)
+        order.leaves = leaves
+        self._fills += 1
+        # By position, because there are so many: names would take three times as long.
+        fill = Fill(
+            f"{self._name}-{self._fills}",
+            terms.order_id,
+            terms.symbol,
+            terms.direction,
+            quantity,
+            price,
+            0.0,
+            self._clock.now_ns,
+            self._name,
+            rule,
+            price,
+            0.0,
+            budget.ts,
+            leaves,
+            liquidity,
+            before,
+            after,
+        )
+        if self._is_dear or book.tick_size or terms.limit_price is not None:
+            fill = self._costs.charge(fill, terms, book.instrument, budget.bar)
+        self._emit(fill)
         if leaves <= 0:
             self._finish(order, _FILLED)
-        else:
-            order.filled, order.leaves = filled, leaves
-        for sibling in siblings:
-            _reduce(self, sibling, order, quantity)
+        if order.group:
+            for sibling in self._groups.siblings(order):
+                _reduce(self, sibling, order, quantity)
 
     def _finish(self, order: Working, state: OrderState) -> None:
         order_id = order.order.order_id
-        order.alive = False
-        if order.arrived:
+        if order.level is not None:
             self.books[order.order.symbol].remove(order)
         del self.orders[order_id]
         if order.group:
             self._groups.leave(order, filled=state is _FILLED)
-        if self._writer.commission is not None:
-            self._writer.commission.forget(order_id)
+        if self._forget is not None:
+            self._forget(order_id)
         final, ids = self.final, self._final_ids
         final[order_id] = state
         ids.append(order_id)

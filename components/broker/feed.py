@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from operator import attrgetter
 
 from bus.runtime.block import Block
-from components.broker.book import ARRIVE, EXPIRE, Action, Book
+from components.broker.book import EXPIRE, Book
 from components.broker.market import is_quoted, tick_market
 from components.broker.matching import match_at_end
-from components.broker.openings import begin_to_rest, bounds_at_rest, meet_plainly, plain_among
+from components.broker.openings import is_traded, meet_plainly
 from components.broker.requests import perform
 from components.broker.venue import Venue
 from schemas import Bar, Quote, Trade
-
-_number_of = attrgetter("number")
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -24,58 +21,30 @@ def on_bar(venue: Venue, bar: Bar) -> None:
     venue.data_ts = ts
     if desk.wake_ups:
         _wake(venue, ts, symbol)
-    book = desk.books.get(symbol) or desk.book(symbol)
+    book = desk.books[symbol]
     if book.ticks:
         _catch_up(venue, book, ts, ts)
         return
     if book.at_close:
         _close_session(venue, book, ts)
     book.observe(bar)
-    if bar.low <= book.floor or bar.high >= book.ceiling:
-        _reach(venue, book, bar)
-    elif book.agenda and book.agenda[0].ts <= ts:
-        _take_in(venue, book, bar)
-    elif arriving := book.arriving:
-        if meet_plainly(venue, book, bar, arriving, arriving[-1].arrival_ts):
-            arriving.clear()
-        else:
-            _meet(venue, book, bar, book.due(ts - 1, arrivals=True))
+    if book.agenda and book.agenda[0].ts <= ts:
+        _meet(venue, book, bar)
+    elif bar.low <= book.floor or bar.high >= book.ceiling:
+        if not meet_plainly(venue, book, bar, book.reached(bar.low, bar.high)):
+            _meet(venue, book, bar)
+    elif (book.arriving or book.fresh) and not meet_plainly(venue, book, bar):
+        _meet(venue, book, bar)
 
 
-def _reach(venue: Venue, book: Book, bar: Bar) -> None:
-    """A bar reaches some of the orders that were there before."""
-    is_due = book.agenda and book.agenda[0].ts <= bar.ts
-    plain = plain_among(book, bar) if venue.fills_plainly and not is_due else None
-    if plain is not None:
-        waiting, resting = plain
-        arriving = book.arriving
-        coming = sorted([*waiting, *arriving], key=_number_of) if waiting else arriving
-        if meet_plainly(venue, book, bar, coming, arriving[-1].arrival_ts if arriving else 0, resting):
-            arriving.clear()
-            return
-    _meet(venue, book, bar, book.due(bar.ts - 1, arrivals=True))
-
-
-def _meet(venue: Venue, book: Book, bar: Bar, actions: list[Action]) -> None:
-    """Orders meet a bar, event by event; `actions` are due in it."""
-    if venue.before_walk is not None:
-        venue.before_walk(book, bar, actions)
-    venue.walk(book, venue.market(book)).run(actions, bar.low, bar.high)
-    _act(venue, book, bar.ts)
-
-
-def _take_in(venue: Venue, book: Book, bar: Bar) -> None:
-    """Something is due in a bar that reaches none of the orders that were there before."""
+def _meet(venue: Venue, book: Book, bar: Bar) -> None:
+    """Orders meet a bar, event by event."""
     actions = book.due(bar.ts - 1, arrivals=True)
-    if not actions:
-        _act(venue, book, bar.ts)
-        return
-    is_plain = all(action.what == ARRIVE and action.order.plain for action in actions)
-    orders = sorted((action.order for action in actions), key=_number_of) if is_plain else []
-    if orders and meet_plainly(venue, book, bar, orders, actions[-1].ts):
-        _act(venue, book, bar.ts)
-    else:
-        _meet(venue, book, bar, actions)
+    if actions or book.is_reached(bar.low, bar.high):
+        if venue.before_walk is not None:
+            venue.before_walk(book, bar, actions)
+        venue.walk(book, venue.market(book)).run(actions, bar.low, bar.high)
+    _act(venue, book, bar.ts)
 
 
 def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
@@ -84,15 +53,14 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
     0 for bars of many symbols.
     """
     first, wake_ups = bars[start], venue.desk.wake_ups
-    book = venue.desk.books.get(first.symbol)
-    if book is None or book.ticks or book.waits_for_any:
+    book = venue.desk.books[first.symbol]
+    floor, ceiling = book.floor, book.ceiling
+    if book.ticks or book.arriving or first.low <= floor or first.high >= ceiling:
         return 0
-    idle = bounds_at_rest(venue, book, first) if book.arriving else (book.floor, book.ceiling)
+    if book.fresh and not (book.arriving_by < first.ts and is_traded(venue, first)):
+        return 0
     due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
-    if idle is None or first.ts >= due or bars.only("symbol") is None:
-        return 0
-    floor, ceiling = idle
-    if first.low <= floor or first.high >= ceiling:
+    if first.ts >= due or bars.only("symbol") is None:
         return 0
     return _come_to_nothing(bars, start, min(start + most, len(bars)), due, floor, ceiling)
 
@@ -114,14 +82,14 @@ def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:
     """
     desk, symbol, last = venue.desk, bars.only("symbol"), bars[end - 1]
     if symbol is not None:
-        book = desk.book(symbol)
-        if book.arriving:
-            begin_to_rest(book)
+        book = desk.books[symbol]
+        if book.fresh:
+            book.rest()
         if not book.ticks:
             book.observe_all(bars, start, end)
     else:
         for bar in bars[start:end]:
-            book = desk.books.get(bar.symbol) or desk.book(bar.symbol)
+            book = desk.books[bar.symbol]
             if not book.ticks:
                 book.observe(bar)
     _wake(venue, last.ts, last.symbol)
@@ -129,7 +97,7 @@ def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:
 
 def on_quote(venue: Venue, quote: Quote) -> None:
     """Orders meet a quote."""
-    book = venue.desk.book(quote.symbol)
+    book = venue.desk.books[quote.symbol]
     book.quoted = True
     low, high = quote.bid, quote.ask
     if is_quoted(quote.bid, quote.bid_quantity):
@@ -145,7 +113,7 @@ def on_quote(venue: Venue, quote: Quote) -> None:
 
 def on_trade(venue: Venue, trade: Trade) -> None:
     """Orders meet a trade; of a symbol with quotes only resting limit orders do, the others meet quotes."""
-    book = venue.desk.book(trade.symbol)
+    book = venue.desk.books[trade.symbol]
     if not book.quoted:
         _on_tick(venue, book, trade, trade.price, trade.price)
         return
@@ -160,7 +128,7 @@ def time_passes(venue: Venue, ts: int) -> None:
     wake_ups = venue.desk.wake_ups
     while wake_ups and wake_ups[0][0] <= ts:
         _, symbol = heapq.heappop(wake_ups)
-        _catch_up(venue, venue.desk.book(symbol), ts + 1, ts)
+        _catch_up(venue, venue.desk.books[symbol], ts + 1, ts)
 
 
 def end_of_data(venue: Venue) -> None:
@@ -190,7 +158,7 @@ def _wake(venue: Venue, ts: int, symbol: str) -> None:
     while wake_ups and wake_ups[0][0] < ts:
         _, other = heapq.heappop(wake_ups)
         if other != symbol:
-            _catch_up(venue, venue.desk.book(other), ts, ts - 1)
+            _catch_up(venue, venue.desk.books[other], ts, ts - 1)
 
 
 def _catch_up(venue: Venue, book: Book, ts: int, until: int) -> None:

@@ -1,4 +1,4 @@
-"""What a fill costs, and the message that says so."""
+"""What a fill costs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
 
-from components.broker.book import Book
-from components.broker.market import Budget
-from components.broker.working import Working, tidy
-from schemas import Bar, Direction, FeeLine, Fill, Liquidity
+from msgspec.structs import replace
+
+from bus.runtime.settings import Instrument
+from schemas import Bar, Direction, FeeLine, Fill, Liquidity, Order
 
 _TAKER: Final = Liquidity.TAKER
 
@@ -51,6 +51,29 @@ class Costs:
     commission: Commission
     within_bar: bool = False
 
+    def charge(self, fill: Fill, order: Order, instrument: Instrument, bar: Bar | None) -> Fill:
+        """The fill, made at the market's price without costs, with them."""
+        price = self._price(fill, order, instrument.tick_size, bar)
+        at = fill.direction, fill.order_id, fill.liquidity, fill.ts, instrument.multiplier
+        fees = self.commission.fees(price, fill.quantity, *at)
+        difference = fill.direction.sign * (price - fill.reference_price)
+        slippage = _tidy_difference(difference, price) if difference else 0.0
+        return replace(fill, price=price, slippage=slippage, commission=_total(fees), fees=fees)
+
+    def _price(self, fill: Fill, order: Order, tick_size: float, bar: Bar | None) -> float:
+        """The market's price with slippage, on a tick, inside the bar if so configured, and never beyond the limit."""
+        price, direction = fill.price, fill.direction
+        if fill.liquidity is _TAKER:
+            price = self.slippage.apply_slippage(price, direction, fill.quantity, bar=bar, symbol=fill.symbol)
+            if tick_size:
+                price = round_against(price, tick_size, direction.sign)
+            if self.within_bar and bar is not None:
+                price = min(max(price, bar.low), bar.high)
+        limit = order.limit_price
+        if limit is not None and direction.sign * (price - limit) > 0:
+            return limit
+        return price
+
 
 class _NoSlippage:
     def apply_slippage(
@@ -77,89 +100,6 @@ FREE = Costs(_NoSlippage(), _NoCommission())
 """No costs at all."""
 
 
-class FillWriter:
-    """Prices fills and numbers them: `<broker>-1`, `<broker>-2`, and so on."""
-
-    def __init__(self, broker: str, costs: Costs) -> None:
-        self.commission: Final = None if costs.commission is FREE.commission else costs.commission
-        """To be told when an order is final; None when nothing is charged."""
-        self._broker = broker
-        self._prefix = f"{broker}-"
-        self._slippage = None if costs.slippage is FREE.slippage else costs.slippage
-        self._within_bar = costs.within_bar
-        self._is_dear = self._slippage is not None or costs.within_bar
-        self._count = 0
-
-    def write(
-        self,
-        order: Working,
-        quantity: float,
-        leaves: float,
-        reference: float,
-        rule: str,
-        liquidity: Liquidity,
-        budget: Budget,
-        ts: int,
-        bar: Bar | None,
-        book: Book,
-        now: int,
-    ) -> Fill:
-        """Take `quantity` from the market's budget and describe it. `leaves` is what is left of the order after it."""
-        terms = order.order
-        order_id, direction = terms.order_id, terms.direction
-        left = before = budget.left
-        if before is not None:
-            left = before - quantity
-            budget.left = left = left if left.is_integer() else tidy(left)
-        price = reference
-        if self._is_dear or book.tick_size or terms.limit_price is not None:
-            price = self._price(order, reference, liquidity, quantity, bar, book.tick_size)
-        fees: tuple[FeeLine, ...] = ()
-        if self.commission is not None:
-            multiplier = book.instrument.multiplier
-            fees = self.commission.fees(price, quantity, direction, order_id, liquidity, now, multiplier)
-        self._count += 1
-        # By position, because there are so many: names would take three times as long.
-        return Fill(
-            f"{self._prefix}{self._count}",
-            order_id,
-            terms.symbol,
-            direction,
-            quantity,
-            price,
-            _total(fees) if fees else 0.0,
-            now,
-            self._broker,
-            rule,
-            reference,
-            0.0 if price == reference else _tidy_difference(order.sign * (price - reference), price),
-            ts,
-            leaves,
-            liquidity,
-            before,
-            left,
-            fees,
-        )
-
-    def _price(
-        self, order: Working, reference: float, liquidity: Liquidity, quantity: float, bar: Bar | None, tick_size: float
-    ) -> float:
-        """The market's price with slippage, on a tick, inside the bar if so configured, and never beyond the limit."""
-        price, terms = reference, order.order
-        if liquidity is _TAKER:
-            if self._slippage is not None:
-                symbol = terms.symbol
-                price = self._slippage.apply_slippage(price, terms.direction, quantity, bar=bar, symbol=symbol)
-            if tick_size:
-                price = round_against(price, tick_size, order.sign)
-            if self._within_bar and bar is not None:
-                price = min(max(price, bar.low), bar.high)
-        limit = terms.limit_price
-        if limit is not None and order.sign * (price - limit) > 0:
-            return limit
-        return price
-
-
 def round_against(price: float, tick_size: float, sign: int) -> float:
     """The next price on a tick that is not better for the trader: up for a buy (`sign` +1), down for a sell (-1).
 
@@ -171,7 +111,7 @@ def round_against(price: float, tick_size: float, sign: int) -> float:
 
 
 def _total(fees: tuple[FeeLine, ...]) -> float:
-    return fees[0].amount if len(fees) == 1 else math.fsum([line.amount for line in fees])
+    return fees[0].amount if len(fees) == 1 else math.fsum(line.amount for line in fees)
 
 
 def _tidy_difference(difference: float, price: float) -> float:

@@ -24,9 +24,10 @@ def submit(venue: Venue, order: Order) -> None:
     working = desk.enter(order)
     if working is None:
         return
-    if working.plain and venue.is_prompt:
-        book = desk.books.get(order.symbol) or desk.book(order.symbol)
-        book.arriving.append(working)
+    if working.plain and venue.opens_plainly:
+        if venue.settings.delay_ns is not None:
+            working.arrival_ts += venue.settings.delay_ns("order")
+        desk.books[order.symbol].expect(working)
         return
     if working.expire_ts is not None:
         desk.schedule(working.expire_ts, EXPIRE, working)
@@ -75,10 +76,8 @@ def request_replace(venue: Venue, amended: Order) -> None:
 def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
     """When a request takes effect (ns UTC), None for at once. It never overtakes its order."""
     now, delay_ns = venue.now, venue.settings.delay_ns
-    ts = now if delay_ns is None else now + delay_ns(kind)
-    if ts < order.arrival_ts:
-        ts = order.arrival_ts
-    at_once = ts <= now and venue.is_current(venue.desk.book(order.order.symbol), now)
+    ts = max(now if delay_ns is None else now + delay_ns(kind), order.arrival_ts)
+    at_once = ts <= now and venue.is_current(venue.desk.books[order.order.symbol], now)
     return None if at_once or venue.ended else ts
 
 
@@ -87,7 +86,7 @@ def _send(venue: Venue, order: Working) -> None:
     now = order.arrival_ts = venue.now
     if settings.delay_ns is not None:
         order.arrival_ts += settings.delay_ns("order")
-    book = desk.books.get(symbol) or desk.book(symbol)
+    book = desk.books[symbol]
     if settings.terms.fill_price == "latest" and order.arrival_ts == now and book.last is not None:
         venue.walk(book, latest_market(venue.market(book))).meet(order)
     if order.alive:
@@ -95,7 +94,7 @@ def _send(venue: Venue, order: Working) -> None:
 
 
 def _fill_at_last_price(venue: Venue, order: Working) -> None:
-    book = venue.desk.book(order.order.symbol)
+    book = venue.desk.books[order.order.symbol]
     price = None if book.last is None else _last_price(venue.market(book), book, order.buys)
     if price is None:
         reason = f"{order.order.symbol} has had no price in this run that a {order.order.direction} order could meet"

@@ -16,9 +16,11 @@ Where = Literal["bar", "quote", "trade", "latest"]
 
 
 class Budget(msgspec.Struct, gc=False):
-    """Units still to be had; None: as many as one likes."""
+    """Units still to be had from a record of `ts` (ns UTC), and the bar if it is one; None: as many as one likes."""
 
     left: float | None
+    ts: int = 0
+    bar: Bar | None = None
 
     def offer(self, wanted: float) -> float:
         """How much of `wanted` there is."""
@@ -88,10 +90,10 @@ def tick_market(tick: Quote | Trade, capped: bool, lot_size: float = 0.0) -> Mar
     If `capped`, what is shown counts in whole lots, as it is without a lot size.
     """
     if isinstance(tick, Quote):
-        buy = _quoted(tick.ask, tick.ask_quantity, capped, lot_size)
-        sell = _quoted(tick.bid, tick.bid_quantity, capped, lot_size)
+        buy = _quoted(tick.ask, tick.ask_quantity, capped, lot_size, tick.ts)
+        sell = _quoted(tick.bid, tick.bid_quantity, capped, lot_size, tick.ts)
         return Market(tick.ts, "quote", buy, sell)
-    side = Side(flat_path(tick.price), Budget(_in_lots(tick.quantity, lot_size) if capped else None))
+    side = Side(flat_path(tick.price), Budget(_in_lots(tick.quantity, lot_size) if capped else None, tick.ts))
     return Market(tick.ts, "trade", side, side)
 
 
@@ -100,10 +102,10 @@ def is_quoted(price: float, quantity: float) -> bool:
     return price != 0 or quantity > 0
 
 
-def _quoted(price: float, quantity: float, capped: bool, lot_size: float) -> Side:
+def _quoted(price: float, quantity: float, capped: bool, lot_size: float, ts: int) -> Side:
     if not is_quoted(price, quantity):
-        return Side(flat_path(price), Budget(0.0), absent=True)
-    return Side(flat_path(price), Budget(_in_lots(quantity, lot_size) if capped else None))
+        return Side(flat_path(price), Budget(0.0, ts), absent=True)
+    return Side(flat_path(price), Budget(_in_lots(quantity, lot_size) if capped else None, ts))
 
 
 def latest_market(market: Market) -> Market:
@@ -115,18 +117,19 @@ def latest_market(market: Market) -> Market:
 
 def price_market(ts: int, buy: float, sell: float, bar: Bar | None = None) -> Market:
     """A price for buyers and one for sellers, for any quantity."""
-    return Market(ts, "latest", Side(flat_path(buy), Budget(None)), Side(flat_path(sell), Budget(None)), bar)
+    budget = Budget(None, ts, bar)
+    return Market(ts, "latest", Side(flat_path(buy), budget), Side(flat_path(sell), budget), bar)
 
 
-def bar_budget(volume: float, max_volume_pct: float | None, lot_size: float) -> Budget:
+def bar_budget(bar: Bar, max_volume_pct: float | None, lot_size: float) -> Budget:
     """Units of a bar's volume that all orders together may take: whole lots, or whole units where there is no lot size.
 
     An instrument that trades in fractions of a unit says so by its lot size.
     """
     if max_volume_pct is None:
-        return Budget(None)
-    quantity = volume * max_volume_pct
-    return Budget(_in_lots(quantity, lot_size) if lot_size else (quantity + 1e-9) // 1.0)
+        return Budget(None, bar.ts, bar)
+    quantity = bar.volume * max_volume_pct
+    return Budget(_in_lots(quantity, lot_size) if lot_size else (quantity + 1e-9) // 1.0, bar.ts, bar)
 
 
 def _in_lots(quantity: float, lot_size: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.broker.book import Book
 from components.broker.desk import Desk
 from components.broker.market import Market
 from components.broker.path import CLOSE
@@ -17,9 +16,12 @@ AUCTIONS: Final = frozenset({OrderType.MARKET_ON_OPEN, OrderType.MARKET_ON_CLOSE
 
 def match(desk: Desk, market: Market, order: Working, event: Event) -> None:
     """Fill as much of the order as may be had; what is left goes on working unless its terms say otherwise."""
-    quantity = _quantity(desk, market, order)
-    if quantity > 0:
-        desk.fill(order, event, quantity, market)
+    budget = market.side(order.buys).budget
+    wanted = order.leaves
+    if order.order.reduce_only:
+        wanted = min(wanted, desk.reducible(order))
+    if order.order.time_in_force is not TimeInForce.FOK or budget.offer(wanted) == order.leaves:
+        desk.fill(order, wanted, event.price, event.rule, event.liquidity, budget)
     if order.alive:
         _go_on(desk, order)
 
@@ -31,7 +33,7 @@ def match_at_end(desk: Desk, market: Market, order: Working, rule: str) -> None:
 
 def work_triggered(desk: Desk, order: Working) -> None:
     """The order's trigger was touched: from now on it works as what it becomes."""
-    book: Book = desk.book(order.order.symbol)
+    book = desk.books[order.order.symbol]
     book.remove(order)
     order.kind = AFTER_TRIGGER[order.kind]
     if order.arrived:
@@ -42,16 +44,6 @@ def work_triggered(desk: Desk, order: Working) -> None:
 def cancel_at_once(desk: Desk, order: Working, reason: str) -> None:
     """End an IOC or FOK order that did not fill at its first opportunity."""
     desk.end(order, ReportType.CANCELLED, order.order.time_in_force.value, reason)
-
-
-def _quantity(desk: Desk, market: Market, order: Working) -> float:
-    wanted = order.leaves
-    if order.order.reduce_only:
-        wanted = min(wanted, desk.reducible(order))
-    offered = market.side(order.buys).budget.offer(wanted)
-    if order.order.time_in_force is TimeInForce.FOK and offered < order.leaves:
-        return 0.0
-    return offered
 
 
 def _go_on(desk: Desk, order: Working) -> None:

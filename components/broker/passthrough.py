@@ -7,13 +7,11 @@ from typing import NamedTuple
 from bus.runtime.component import handles, query
 from components.broker.base import BrokerBase
 from components.broker.desk import Desk
-from components.broker.fills import FREE, FillWriter
-from components.broker.market import is_quoted, price_market
-from components.broker.path import CLOSE
-from components.broker.pricing import MARKET_RANK, Event
+from components.broker.fills import FREE
+from components.broker.market import Budget, is_quoted
 from components.broker.requests import amend, cancel
 from components.broker.working import Working
-from schemas import Bar, Message, Order, OrderState, Quote, Trade
+from schemas import Bar, Liquidity, Message, Order, OrderState, Quote, Trade
 
 _MARKET_DATA: frozenset[type[Message]] = frozenset({Bar, Quote, Trade})
 
@@ -42,8 +40,7 @@ class PassthroughBroker(BrokerBase):
 
     def reset(self) -> None:
         """Forget all orders and prices."""
-        writer = FillWriter(self.name, FREE)
-        self._desk = Desk(self.name, self.clock, self.emit, writer, self.context.run.instrument)
+        self._desk = Desk(self.name, self.clock, self.emit, FREE, self.context.run.instrument)
         self._latest: dict[str, _Latest] = {}
         self._waiting: dict[str, list[Working]] = {}
         self.quiet = _MARKET_DATA
@@ -117,6 +114,4 @@ class PassthroughBroker(BrokerBase):
             self.quiet = frozenset()
 
     def _fill(self, order: Working, price: float, ts: int, rule: str) -> None:
-        self._desk.fill(
-            order, Event(CLOSE, MARKET_RANK, 0.0, price, rule), order.leaves, price_market(ts, price, price)
-        )
+        self._desk.fill(order, order.leaves, price, rule, Liquidity.TAKER, Budget(None, ts))

@@ -78,7 +78,7 @@ def _fault(order: Working, amended: Order) -> tuple[str, str] | None:
 
 
 def _put_terms(desk: Desk, order: Working, amended: Order) -> None:
-    old, book = order.order, desk.book(order.order.symbol)
+    old, book = order.order, desk.books[order.order.symbol]
     book.schedule_arriving()
     book.remove(order)
     same_prices = (old.limit_price, old.stop_price) == (amended.limit_price, amended.stop_price)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import ClassVar, Literal
 
@@ -14,7 +15,7 @@ from components.broker import feed, gateway
 from components.broker.ambiguity import Ambiguity
 from components.broker.base import BrokerBase, BrokerParameters
 from components.broker.desk import Desk
-from components.broker.fills import FREE, Costs, FillWriter
+from components.broker.fills import FREE, Costs
 from components.broker.path import PathStyle
 from components.broker.pricing import FillPrice, Terms
 from components.broker.session import SessionConfig, make_session
@@ -88,14 +89,12 @@ class SimulatedBroker(BrokerBase):
             FREE.commission if commission.is_free else commission,
             parameters.slippage_within_bar,
         )
-        desk = self._desk = Desk(
-            self.name, self.clock, self.emit, FillWriter(self.name, costs), self.context.run.instrument
-        )
+        desk = self._desk = Desk(self.name, self.clock, self.emit, costs, self.context.run.instrument)
         rng = Random(f"{self.context.run.seed}/{self.name}")  # noqa: S311 - a seeded simulation
-        self._venue = Venue(desk, self.clock, _settings(parameters, rng))
-        self._ambiguity = Ambiguity(self._venue.settings, self._slippage, parameters.slippage_within_bar)
-        if parameters.intrabar.report_ambiguity:
-            self._venue.before_walk = lambda *bar: self._ambiguity.compare(self.clock, *bar)
+        settings = _settings(parameters, rng)
+        ambiguity = self._ambiguity = Ambiguity(settings, self._slippage, parameters.slippage_within_bar)
+        compare = partial(ambiguity.compare, self.clock) if parameters.intrabar.report_ambiguity else None
+        self._venue = Venue(desk, self.clock, settings, compare)
         self._ended: set[str] = set()
         self.quiet = _MARKET_DATA
 
@@ -106,7 +105,7 @@ class SimulatedBroker(BrokerBase):
         if self._learns:
             self._slippage.on_bar(bar)
         desk = self._desk
-        if not (self.quiet or desk.orders or desk.in_flight):
+        if not (desk.orders or desk.in_flight):
             self.quiet = _MARKET_DATA
 
     @handles(Quote)
@@ -167,7 +166,7 @@ class SimulatedBroker(BrokerBase):
             gateway.submit(self._venue, order)
         else:
             gateway.submit_at(self._venue, order, price)
-        self._set_quiet()
+        self.quiet = _NOTHING
 
     def cancel_order(self, order_id: str, reason: str = "") -> None:
         """Cancel what is left of an order, once the request has reached the market."""

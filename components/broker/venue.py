@@ -35,11 +35,17 @@ class MatchSettings(msgspec.Struct, frozen=True):
 class Venue:
     """What the gateway, which takes orders, and the feed, which takes market data, share."""
 
-    def __init__(self, desk: Desk, clock: Clock, settings: MatchSettings) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        clock: Clock,
+        settings: MatchSettings,
+        before_walk: Callable[[Book, Bar, list[Action]], None] | None = None,
+    ) -> None:
+        """`before_walk` is called before the orders of a book meet a bar, with the actions that are due."""
         self.desk = desk
         self.settings = settings
-        self.before_walk: Callable[[Book, Bar, list[Action]], None] | None = None
-        """Called before the orders of a book meet a bar, with the actions that are due."""
+        self.before_walk = before_walk
         self.data_ts = 0
         """Time of the last market data (ns UTC), 0 before the first."""
         self.ending = False
@@ -48,10 +54,10 @@ class Venue:
         """There are no more data."""
         self.has_auctions = False
         """Whether there has been an order on the open or on the close."""
-        self.is_prompt = settings.delay_ns is None and settings.terms.fill_price != "latest"
-        """Whether an order is at the market as soon as it is sent, and has the next record to meet."""
-        self.fills_plainly = settings.terms == Terms("next_open", strict=False)
-        """Whether limit orders fill at touch, and market orders before them, at the open."""
+        self.opens_plainly = before_walk is None and settings.terms.fill_price != "latest"
+        """Whether plain orders that come at the open of a bar need no walk; not at the end of the data."""
+        self.fills_plainly = before_walk is None and settings.terms == Terms("next_open", strict=False)
+        """Whether limit orders need none either: they fill at touch, and market orders before them, at the open."""
         self._clock = clock
 
     @property
@@ -61,11 +67,11 @@ class Venue:
 
     def end_is_near(self) -> None:
         """Only data of one more timestamp are to come."""
-        self.ending, self.is_prompt = True, False
+        self.ending, self.opens_plainly = True, False
 
     def end(self) -> None:
         """No more data are to come."""
-        self.ended, self.is_prompt = True, False
+        self.ended, self.opens_plainly = True, False
 
     def is_current(self, book: Book, now: int) -> bool:
         """Whether no data of this very time, which is `now`, are to be expected for the book's symbol."""
@@ -90,9 +96,7 @@ def market_of(book: Book, settings: MatchSettings) -> Market:
     record, pct = book.last, settings.max_volume_pct
     assert record is not None, "asked for only when something was seen"
     if isinstance(record, Bar):
-        if book.budget is None:
-            book.budget = bar_budget(record.volume, pct, book.lot_size)
-        return bar_market(record, settings.path, book.budget)
+        return bar_market(record, settings.path, bar_budget(record, pct, book.lot_size))
     return tick_market(record, pct is not None, book.lot_size)
 
 

@@ -121,7 +121,7 @@ class Walk:
     def _ask(self, order: Working, here: Place, moment: str) -> None:
         """Put the order's next event on the heap, if there is a price for it to meet."""
         market, kind = self._market, order.kind
-        side = market.buy if order.buys else market.sell
+        side = market.buy if order.sign > 0 else market.sell
         if side.absent or self._untraded:
             return
         view = View(market, side.path, here, moment, self._terms)

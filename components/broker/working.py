@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from schemas import Direction, GroupType, Order, OrderState, OrderType, TimeInForce
+from schemas import GroupType, Order, OrderState, OrderType, TimeInForce
 
 AFTER_TRIGGER = {
     OrderType.STOP: OrderType.MARKET,
@@ -19,7 +19,6 @@ AFTER_TRIGGER = {
 """What an order works as once its trigger was touched."""
 
 # A member of an enum is slow to find: half of the time that it takes to make an order's state.
-_BUY: Final = Direction.BUY
 _MARKET: Final = OrderType.MARKET
 _LIMIT: Final = OrderType.LIMIT
 _GTC: Final = TimeInForce.GTC
@@ -32,30 +31,28 @@ class Working(msgspec.Struct, eq=False, gc=False):
     """A working order's state. Quantities are in units of the instrument, times in ns UTC.
 
     `number` is its time priority and grows with arrival. `kind` is what it works as now: its order type until it is
-    triggered. It reaches the market at `arrival_ts`; `arrived` says that it is in the book. `rested` says that its
+    triggered. It reaches the market at `arrival_ts`; `arrived` says that it has met the market. `rested` says that its
     limit has met the market without filling in full, so that it gives liquidity. `version` grows when its prices are
-    amended: what was worked out before does not count any more. `level` is where the book's index holds it, None for
-    nowhere. `oco_cut` is how much the fills of its group have taken off its quantity, `group` the one in which one
-    order cancels the others, empty for none. A `plain` order does nothing at its first open but fill there if it is a
-    market order, or begin to rest if it is a limit order: it lacks nothing, is good till cancelled, has no group, may
-    open positions, and was not amended.
+    amended: what was worked out before does not count any more. `level` is where the book holds it: None for nowhere,
+    infinite for among those that every record must look at. `oco_cut` is how much the fills of its group have taken
+    off its quantity, `group` the one in which one order cancels the others, empty for none. A `plain` order does
+    nothing at its first open but fill there if it is a market order, or begin to rest if it is a limit order: it lacks
+    nothing, is good till cancelled, has no group, may open positions, and was not amended.
     """
 
     order: Order
     number: int
+    arrival_ts: int
     quantity: float
     leaves: float
     kind: OrderType
-    stop: float | None
     sign: int
-    buys: bool
     plain: bool = False
-    arrival_ts: int = 0
+    stop: float | None = None
     expire_ts: int | None = None
     filled: float = 0.0
     arrived: bool = False
     rested: bool = False
-    alive: bool = True
     version: int = 0
     level: float | None = None
     oco_cut: float = 0.0
@@ -64,22 +61,31 @@ class Working(msgspec.Struct, eq=False, gc=False):
     @classmethod
     def of(cls, order: Order, number: int, arrival_ts: int = 0) -> Working:
         """A new order's state."""
-        buys = order.direction is _BUY
-        quantity, kind = order.quantity, order.order_type
-        plain = (
+        quantity, kind, sign = order.quantity, order.order_type, order.direction.sign
+        working = cls(order, number, arrival_ts, quantity, quantity, kind, sign)
+        if (
             (kind is _MARKET or (kind is _LIMIT and order.limit_price is not None))
             and order.time_in_force is _GTC
             and order.group_type is _NO_GROUP
             and quantity > 0
             and not order.reduce_only
-        )
-        stop, sign = order.stop_price, 1 if buys else -1
-        working = cls(order, number, quantity, quantity, kind, stop, sign, buys, plain, arrival_ts)
-        if not plain:
-            working.group = group_of(order)
+        ):
+            working.plain = True
+        else:
+            working.stop, working.group = order.stop_price, group_of(order)
             if order.time_in_force is TimeInForce.GTD:
                 working.expire_ts = order.expire_ts
         return working
+
+    @property
+    def buys(self) -> bool:
+        """Whether it buys: its `sign` is +1, else -1."""
+        return self.sign > 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is something left to fill: nothing is of an order that has ended."""
+        return self.leaves > 0
 
     @property
     def state(self) -> OrderState:

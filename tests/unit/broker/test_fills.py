@@ -5,13 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.runtime.settings import Instrument
-from components.broker.fills import FREE, Costs, FillWriter, round_against
-from components.broker.market import Budget
-from components.broker.working import Working
-from schemas import Bar, Direction, Fill, Liquidity, OrderType
+from components.broker.fills import FREE, Costs, round_against
+from schemas import Bar, Direction, Fill, Liquidity, Order, OrderType
 from tests.support.builders import T0, a_bar, an_order
-
-AAPL = Instrument(symbol="AAPL")
 
 
 class ByOne:
@@ -27,22 +23,17 @@ class ByOne:
         return price + direction.sign
 
 
-def write(liquidity: Liquidity = Liquidity.TAKER, within_bar: bool = False, tick: float = 0.0, **terms) -> Fill:
-    order = Working.of(an_order(**terms), 1)
-    writer = FillWriter("broker", Costs(ByOne(), FREE.commission, within_bar))
-    return fill(writer, order, a_bar(h=100.5, low=99.5), 40.0, liquidity, Instrument(symbol="AAPL", tick_size=tick))
-
-
-def fill(
-    writer: FillWriter,
-    order: Working,
-    bar: Bar,
-    quantity: float,
-    liquidity: Liquidity = Liquidity.TAKER,
-    instrument: Instrument = AAPL,
+def charged(
+    costs: Costs, order: Order, bar: Bar, quantity: float, liquidity: Liquidity = Liquidity.TAKER, tick: float = 0.0
 ) -> Fill:
-    left, rule, budget = order.quantity - quantity, "market_open", Budget(1_000.0)
-    return writer.write(order, quantity, left, 100.0, rule, liquidity, budget, bar.ts, bar, instrument, T0)
+    at = quantity, 100.0, 0.0, T0, "broker", "market_open", 100.0, 0.0, bar.ts, order.quantity - quantity, liquidity
+    plain = Fill("broker-1", order.order_id, order.symbol, order.direction, *at)
+    return costs.charge(plain, order, Instrument(symbol="AAPL", tick_size=tick), bar)
+
+
+def write(liquidity: Liquidity = Liquidity.TAKER, within_bar: bool = False, tick: float = 0.0, **terms) -> Fill:
+    costs = Costs(ByOne(), FREE.commission, within_bar)
+    return charged(costs, an_order(**terms), a_bar(h=100.5, low=99.5), 40.0, liquidity, tick)
 
 
 @pytest.mark.parametrize(
@@ -91,22 +82,13 @@ def test_the_limit_goes_before_the_tick():
     assert write(order_type=OrderType.LIMIT, limit_price=100.7, tick=0.5).price == 100.7
 
 
-def test_a_fill_says_what_it_took_from_the_budget():
-    made = write()
-    assert (made.quantity, made.budget_before, made.budget_after) == (40.0, 1_000.0, 960.0)
-
-
 def test_the_slippage_model_is_asked_about_this_fill():
     slippage = ByOne()
-    order = Working.of(an_order(), 1)
     bar = a_bar()
-    fill(FillWriter("broker", Costs(slippage, FREE.commission)), order, bar, 40.0)
+    charged(Costs(slippage, FREE.commission), an_order(), bar, 40.0)
     assert slippage.asked == [(100.0, Direction.BUY, 40.0, bar, "AAPL")]
 
 
-def test_fills_are_numbered():
-    writer = FillWriter("broker", FREE)
-    order = Working.of(an_order(), 1)
-    fills = [fill(writer, order, a_bar(), 1.0) for _ in range(2)]
-    assert [made.fill_id for made in fills] == ["broker-1", "broker-2"]
-    assert {made.commission for made in fills} == {0.0}
+def test_without_costs_a_fill_is_at_the_markets_price():
+    made = charged(FREE, an_order(), a_bar(), 1.0)
+    assert (made.price, made.slippage, made.commission, made.fees) == (100.0, 0.0, 0.0, ())

@@ -21,7 +21,8 @@ from tests.support.builders import a_bar
     ],
 )
 def test_a_budget_is_a_share_of_the_volume_in_whole_lots(volume, pct, lot, expected):
-    assert bar_budget(volume, pct, lot).left == expected
+    bar = a_bar(volume=volume)
+    assert bar_budget(bar, pct, lot) == Budget(expected, bar.ts, bar)
 
 
 def test_both_directions_of_a_bar_share_one_budget():
@@ -74,7 +75,7 @@ def test_a_price_market_has_no_limit():
 
 
 def test_without_a_cap_a_bar_has_no_budget():
-    assert bar_budget(5.0, None, 0.0).left is None
+    assert bar_budget(a_bar(volume=5.0), None, 0.0).left is None
 
 
 def test_a_bar_without_volume_is_untraded_only_where_volume_counts():

@@ -72,7 +72,7 @@ def said(messages: list[Message], walks: bool, **parameters) -> list[Message]:
     broker = SimulatedBroker("broker", parameters)
     bench = Bench(broker)
     if walks:
-        broker._venue.before_walk = lambda *_: None
+        broker._venue.opens_plainly = broker._venue.fills_plainly = False
     for message in messages:
         bench.publish(message, ts=getattr(message, "ts", None) or message.order.ts)
     return bench.said
