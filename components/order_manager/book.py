@@ -38,12 +38,12 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     order: Order
     state: OrderState = OrderState.RECEIVED
     broker: str = ""
+    routed_ns: int | None = None
     filled_quantity: float = 0.0
     average_price: float = 0.0
     whole_quantity: float = 0.0
     parent_quantity: float = 0.0
     first_fill_id: str | None = None
-    routed_ns: int | None = None
     next_step: OrderStatus | None = None
     later_steps: list[OrderStatus] | None = None
     later_fill_ids: set[str] | None = None
@@ -67,10 +67,9 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
     @property
     def history(self) -> list[OrderStatus]:
         """The `OrderStatus` of every change as it was published, in order; each says when, from which state and why."""
-        steps = [] if self.routed_ns is None else first_steps(self.order, self.routed_ns)
-        if self.next_step is not None:
-            steps.append(self.next_step)
-        return steps + (self.later_steps or [])
+        first = () if self.routed_ns is None else first_steps(self.order, self.routed_ns)
+        following = () if self.next_step is None else (self.next_step,)
+        return [*first, *following, *(self.later_steps or ())]
 
     def add_step(self, status: OrderStatus) -> None:
         """Note a change."""
@@ -108,14 +107,14 @@ class OrderRecord(msgspec.Struct, eq=False, gc=False):
         self.average_price += (price - self.average_price) * (quantity / self.filled_quantity)
 
 
-def first_steps(order: Order, ts: int) -> list[OrderStatus]:
+def first_steps(order: Order, ts: int) -> tuple[OrderStatus, OrderStatus, OrderStatus]:
     """What is published of a plain order that is routed as soon as it comes, at `ts` (ns UTC)."""
     order_id, symbol = order.order_id, order.symbol
-    return [
+    return (
         OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, ts),
         OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, ts),
         OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, ts),
-    ]
+    )
 
 
 class OrderBook:

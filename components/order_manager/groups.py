@@ -7,6 +7,8 @@ be done before a second order fills on the same bar; here it is enforced for ord
 
 from __future__ import annotations
 
+from typing import Final
+
 from components.order_manager.book import OrderBook, OrderRecord
 from components.order_manager.children import Children
 from components.order_manager.codes import NoticeCode
@@ -14,6 +16,8 @@ from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
 from components.order_manager.router import Router
 from schemas.enums import GroupType, OrderState
+
+_VALIDATED: Final = OrderState.VALIDATED
 
 
 class Groups:
@@ -39,7 +43,7 @@ class Groups:
 
     def withdraw(self, record: OrderRecord, reason: str, code: str = "") -> None:
         """Cancel a working order: here when it is held, else at its broker."""
-        if record.is_held:
+        if record.state is _VALIDATED:
             self._journal.advance(record, OrderEvent.CANCELLED, code, reason)
             self.tell_children(record)
         else:

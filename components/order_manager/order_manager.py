@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field
 
 from bus.runtime.component import Component, Parameters, handles, query
 from components.order_manager.amendments import Amendments
-from components.order_manager.book import OrderBook, OrderRecord
+from components.order_manager.book import OrderBook, OrderRecord, first_steps
 from components.order_manager.children import Children, OtoPartial
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.groups import Groups
@@ -33,6 +34,12 @@ from schemas.orders import (
     SubmitReplace,
 )
 
+_RECEIVED: Final = OrderState.RECEIVED
+_VALIDATED: Final = OrderState.VALIDATED
+_ROUTED: Final = OrderState.ROUTED
+_FILLED: Final = OrderState.FILLED
+_INFINITY: Final = math.inf
+
 
 class OrderManagerParameters(Parameters):
     """`max_completed_orders` bounds how many finished orders are remembered: for queries, for what a broker still says
@@ -49,6 +56,9 @@ class OrderManager(Component):
 
     For each step in an order's life it publishes an `OrderStatus`; what it refuses it reports likewise, with a code,
     and without changing the order. The broker's word decides what becomes of an order that was sent to it.
+
+    Most orders are plain and filled at once; they take the way that is written here. What it publishes and keeps is
+    what `Intake`, `Journal` and `book_fill` do in more steps, which are for all others.
 
     `active_orders` and `completed_orders` are read-only views of what is known, by order id, oldest first.
     """
@@ -73,18 +83,24 @@ class OrderManager(Component):
         groups = self._groups = Groups(book, journal, router, children)
         self._intake = Intake(book, journal, router, validator, children, groups, clock)
         self._amendments = Amendments(journal, router, groups, validator, clock)
+        self._filled = 0
         self.active_orders = MappingProxyType(book.active)
         self.completed_orders = MappingProxyType(book.completed)
 
     @handles(Order)
     def on_order(self, order: Order) -> None:
         """Validate an order and send it to its broker, or reject it."""
-        book, intake = self._book, self._intake
-        if looks_plain(order) and order.order_id not in book.active and order.order_id not in book.completed:
+        order_id, book, intake = order.order_id, self._book, self._intake
+        if looks_plain(order) and order_id not in book.active and order_id not in book.completed:
             broker = intake.plain_brokers.get(order.symbol) or intake.broker_of(order)
             if broker is not None:  # the usual order: nothing is wrong with it, and it waits for no other
-                self._journal.route(order, broker)
-                self.emit(SubmitOrder(order, broker))
+                emit, now_ns = self.emit, self.clock.now_ns
+                book.active[order_id] = OrderRecord(order, _ROUTED, broker, now_ns)
+                received, validated, routed = first_steps(order, now_ns)
+                emit(received)
+                emit(validated)
+                emit(routed)
+                emit(SubmitOrder(order, broker))
                 return
         intake.take(order)
 
@@ -127,7 +143,7 @@ class OrderManager(Component):
     def on_broker_report(self, report: BrokerReport) -> None:
         """Let a broker's word on an order, and on those that follow it, take effect."""
         book = self._book
-        record = book.get(report.order_id)
+        record = book.active.get(report.order_id) or book.completed.get(report.order_id)
         if record is None:
             self._refuse_unknown(report.order_id, "", f"{report.report} from broker {report.broker}")
             return
@@ -139,17 +155,33 @@ class OrderManager(Component):
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:
         """Add a fill to its order, once, and let those that depend on it follow."""
-        book, journal = self._book, self._journal
+        book = self._book
         record = book.active.get(fill.order_id)
-        if record is None or not journal.fill(record, fill):
-            record = book.get(fill.order_id)
-            if record is None:
-                what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
-                self._refuse_unknown(fill.order_id, fill.symbol, what)
-                return
-            if not book_fill(journal, record, fill):
-                return
-        if record.order.group_id or book.by_parent:
+        if (
+            record is None
+            or fill.quantity != (order := record.order).quantity
+            or record.state is not _ROUTED
+            or fill.symbol != order.symbol
+            or fill.direction is not order.direction
+            or not -_INFINITY < fill.price < _INFINITY
+        ):
+            self._book_fill(fill)
+            return
+        # The usual fill: all of an order, as it was ordered. One that is ROUTED has not filled yet.
+        quantity, price = 0.0 + fill.quantity, 0.0 + fill.price
+        status = OrderStatus(order.order_id, order.symbol, _ROUTED, _FILLED, quantity, price, self.clock.now_ns)
+        record.state = _FILLED
+        record.filled_quantity = quantity
+        record.average_price = price
+        record.first_fill_id = fill.fill_id
+        if record.next_step is None:
+            record.next_step = status
+        else:
+            record.add_step(status)
+        book.complete(record)
+        self._filled += 1
+        self.emit(status)
+        if order.group_id or book.by_parent:
             self._groups.after_fill(record)
 
     @query
@@ -165,8 +197,11 @@ class OrderManager(Component):
     @query
     def statistics(self) -> dict[str, int]:
         """Counts since the run began: how often each state was entered, what was refused, each of our codes given."""
-        counts = self._journal.counts()
-        book = self._book
+        book, counts = self._book, self._journal.counts.copy()
+        at_once = len(book.active) + len(book.completed) + book.dropped - counts[_RECEIVED]
+        for state in (_RECEIVED, _VALIDATED, _ROUTED):
+            counts[state] += at_once
+        counts[_FILLED] += self._filled
         return {
             **{state.lower(): counts[state] for state in OrderState},
             "active": len(book.active),
@@ -176,6 +211,14 @@ class OrderManager(Component):
             "duplicate_fills": counts["duplicate_fills"],
             **{code: counts[code] for code in (*RejectCode, *NoticeCode) if counts[code]},
         }
+
+    def _book_fill(self, fill: Fill) -> None:
+        record = self._book.get(fill.order_id)
+        if record is None:
+            what = f"fill {fill.fill_id} ({fill.direction} {fill.quantity} {fill.symbol} at {fill.price})"
+            self._refuse_unknown(fill.order_id, fill.symbol, what)
+        elif book_fill(self._journal, record, fill) and (record.order.group_id or self._book.by_parent):
+            self._groups.after_fill(record)
 
     def _withdraw(self, records: list[OrderRecord], request: CancelOrder) -> None:
         for record in records:

@@ -12,9 +12,10 @@ from components.order_manager.book import OrderRecord
 from components.order_manager.codes import NoticeCode
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent
-from schemas.enums import ReportType
+from schemas.enums import OrderState, ReportType
 from schemas.orders import BrokerReport, Fill, Order
 
+_VALIDATED: Final = OrderState.VALIDATED
 _CHANGES: Final = {
     ReportType.CANCELLED: OrderEvent.CANCELLED,
     ReportType.EXPIRED: OrderEvent.EXPIRED,
@@ -61,7 +62,7 @@ def apply_report(journal: Journal, record: OrderRecord, report: BrokerReport) ->
     ACCEPTED and TRIGGERED of an order that works already change nothing and are not published again.
     """
     kind = report.report
-    if record.is_held:
+    if record.state is _VALIDATED:
         text = f"broker {report.broker} reports {kind}, but the order is held here and was not sent to any broker"
         journal.refuse(record, NoticeCode.UNEXPECTED_REPLY, text)
     elif (event := _CHANGES.get(kind)) is not None:

@@ -164,6 +164,7 @@ class AnyTraffic(RuleBasedStateMachine):
         assert len(manager.completed_orders) <= self.max_completed_orders
         for state in OrderState:
             assert all(record.state is state for record in manager.orders(state=state))
+        assert not any(record.filled_quantity for record in manager.orders(state=OrderState.ROUTED))
 
     def teardown(self) -> None:
         again = self.a_desk()

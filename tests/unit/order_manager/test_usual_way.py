@@ -12,7 +12,6 @@ from bus.runtime.settings import Instrument, RunSettings
 from components.order_manager import order_manager
 from components.order_manager.book import OrderRecord
 from components.order_manager.intake import Intake
-from components.order_manager.journal import Journal
 from schemas import (
     Direction,
     GroupType,
@@ -96,7 +95,7 @@ def the_long_way(**parameters: Any) -> Desk:
 
     def publish_the_long_way(*messages: Message, ts: int | None = None) -> list[Message]:
         no = mock.Mock(return_value=False)
-        with mock.patch.object(order_manager, "looks_plain", no), mock.patch.object(Journal, "fill", no):
+        with mock.patch.multiple(order_manager, looks_plain=no, _ROUTED=None):
             return publish(*messages, ts=ts)
 
     desk.publish = publish_the_long_way  # type: ignore[method-assign]
