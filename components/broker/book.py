@@ -22,7 +22,7 @@ from schemas import Bar, Order, OrderType, Quote, Trade
 
 _LIMIT: Final = OrderType.LIMIT
 _BY_STOP = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
-_BY_TOUCH = frozenset({OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED})
+_TRIGGERED = _BY_STOP | {OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED}
 
 ARRIVE, CANCEL, REPLACE, EXPIRE = range(4)
 REQUESTS = frozenset({CANCEL, REPLACE})
@@ -134,9 +134,9 @@ class Book:
                 gaps.add(first_gap)
             gaps.discard(0)
             self.interval = min(gaps, default=0)
-        self.observe(bars[end - 1])
-        if end - start > 1:
-            self.previous_ts = bars[end - 2].ts
+        last = bars[end - 1]
+        self.previous_ts = bars[end - 2].ts if end - start > 1 else self.last_ts
+        self.last, self.last_ts, self.market = last, last.ts, None
 
     def is_idle(self, low: float, high: float, ts: int) -> bool:
         """Whether no order can do anything when prices go from `low` to `high` until `ts`."""
@@ -148,14 +148,21 @@ class Book:
         return low <= self.floor or high >= self.ceiling
 
     def place(self, order: Working) -> None:
-        """File an order by what it works as now."""
+        """File an order by the price that it waits for as what it works as now.
+
+        Every record must look at one that waits for none, and at a limit order that has come and does not rest.
+        """
         assert order.level is None, "an order is filed once"
-        level = _level(order)
+        kind = order.kind
+        if kind is _LIMIT:
+            level = None if order.arrived and not order.rested else order.order.limit_price
+        else:
+            level = order.stop if kind in _TRIGGERED else None
         if level is None:
-            kept = self.at_close if order.kind is OrderType.MARKET_ON_CLOSE else self.restless
+            kept = self.at_close if kind is OrderType.MARKET_ON_CLOSE else self.restless
             kept[order.order.order_id] = order
             order.level = self.floor = math.inf
-        elif (order.sign > 0) != (order.kind in _BY_STOP):
+        elif (order.sign > 0) != (kind in _BY_STOP):
             order.level = -level
             self._falls.add(-level, order)
             if level > self.floor:
@@ -230,12 +237,3 @@ class Book:
         for action in kept:
             heapq.heappush(self.agenda, action)
         return actions
-
-
-def _level(order: Working) -> float | None:
-    """The price that the order waits for; None if every record must look at it, as at a limit that does not rest."""
-    if order.kind is _LIMIT:
-        return None if order.arrived and not order.rested else order.order.limit_price
-    if order.kind in _BY_STOP or order.kind in _BY_TOUCH:
-        return order.stop
-    return None

@@ -55,22 +55,18 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
     first, wake_ups = bars[start], venue.desk.wake_ups
     book = venue.desk.books[first.symbol]
     floor, ceiling = book.floor, book.ceiling
-    if book.ticks or book.arriving or first.low <= floor or first.high >= ceiling:
+    if book.ticks or book.arriving or first.low <= floor or first.high >= ceiling or bars.only("symbol") is None:
         return 0
     if book.fresh and not (book.arriving_by < first.ts and is_traded(venue, first)):
         return 0
-    due = min(wake_ups[0][0] if wake_ups else math.inf, book.agenda[0].ts if book.agenda else math.inf)
-    if first.ts >= due or bars.only("symbol") is None:
-        return 0
-    return _come_to_nothing(bars, start, min(start + most, len(bars)), due, floor, ceiling)
-
-
-def _come_to_nothing(bars: Block, start: int, end: int, due: float, floor: float, ceiling: float) -> int:
-    """How many bars from `start` on come before `due` and stay strictly between two prices."""
-    is_idle = bars.bounds("low")[0] > floor and bars.bounds("high")[1] < ceiling
-    if not is_idle:
-        is_idle = min(bars.column("low")[start:end]) > floor and max(bars.column("high")[start:end]) < ceiling
-    if is_idle and bars[end - 1].ts < due:
+    due = wake_ups[0][0] if wake_ups else math.inf
+    if book.agenda:
+        due = min(due, book.agenda[0].ts)
+    end = min(start + most, len(bars))
+    is_between = bars.bounds("low")[0] > floor and bars.bounds("high")[1] < ceiling
+    if not is_between:
+        is_between = min(bars.column("low")[start:end]) > floor and max(bars.column("high")[start:end]) < ceiling
+    if is_between and bars[end - 1].ts < due:
         return end - start
     return next(n for n, bar in enumerate(bars[start:end]) if bar.ts >= due or bar.low <= floor or bar.high >= ceiling)
 
@@ -92,7 +88,9 @@ def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:
             book = desk.books[bar.symbol]
             if not book.ticks:
                 book.observe(bar)
-    _wake(venue, last.ts, last.symbol)
+    venue.data_ts = last.ts
+    if desk.wake_ups:
+        _wake(venue, last.ts, last.symbol)
 
 
 def on_quote(venue: Venue, quote: Quote) -> None:

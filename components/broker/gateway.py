@@ -11,7 +11,7 @@ from __future__ import annotations
 from components.broker.book import ARRIVE, CANCEL, EXPIRE, REPLACE, Action, Book
 from components.broker.market import Market, latest_market, price_market
 from components.broker.matching import AUCTIONS, match_at_end
-from components.broker.requests import amend, cancel, refuse
+from components.broker.requests import amend, cancel
 from components.broker.venue import Venue
 from components.broker.working import Working
 from components.models.latency import Kind
@@ -48,26 +48,19 @@ def submit_at(venue: Venue, order: Order, price: float) -> None:
 
 def request_cancel(venue: Venue, order_id: str, reason: str) -> None:
     """Cancel an order, now or when the request has reached the market."""
-    desk = venue.desk
-    order = desk.orders.get(order_id)
-    if order is None:
-        refuse(desk, order_id, ReportType.CANCEL_REJECTED)
-        return
-    ts = _effective(venue, order, "cancel")
-    if ts is None:
-        cancel(desk, order_id, reason)
+    order = venue.desk.orders.get(order_id)
+    ts = None if order is None else _effective(venue, order, "cancel")
+    if order is None or ts is None:
+        cancel(venue.desk, order_id, reason)
     else:
-        desk.schedule(ts, CANCEL, order, reason=reason)
+        venue.desk.schedule(ts, CANCEL, order, reason=reason)
 
 
 def request_replace(venue: Venue, amended: Order) -> None:
     """Put new terms in place of an order's, now or when the request has reached the market."""
     order = venue.desk.orders.get(amended.order_id)
-    if order is None:
-        refuse(venue.desk, amended.order_id, ReportType.REPLACE_REJECTED)
-        return
-    ts = _effective(venue, order, "amend")
-    if ts is None:
+    ts = None if order is None else _effective(venue, order, "amend")
+    if order is None or ts is None:
         amend(venue.desk, amended)
     else:
         venue.desk.schedule(ts, REPLACE, order, amended)
@@ -75,10 +68,15 @@ def request_replace(venue: Venue, amended: Order) -> None:
 
 def _effective(venue: Venue, order: Working, kind: Kind) -> int | None:
     """When a request takes effect (ns UTC), None for at once. It never overtakes its order."""
+    if venue.ended:
+        return None
     now, delay_ns = venue.now, venue.settings.delay_ns
-    ts = max(now if delay_ns is None else now + delay_ns(kind), order.arrival_ts)
-    at_once = ts <= now and venue.is_current(venue.desk.books[order.order.symbol], now)
-    return None if at_once or venue.ended else ts
+    ts = now if delay_ns is None else now + delay_ns(kind)
+    if ts < order.arrival_ts:
+        ts = order.arrival_ts
+    # Data of this very time have been seen, and the symbol's not yet: it comes after them.
+    is_late = venue.data_ts == now and 0 < venue.desk.books[order.order.symbol].last_ts < now
+    return ts if is_late or ts > now else None
 
 
 def _send(venue: Venue, order: Working) -> None:

@@ -36,7 +36,7 @@ def cancel(desk: Desk, order_id: str, reason: str) -> None:
     """End an order on request, or say why not."""
     order = desk.orders.get(order_id)
     if order is None:
-        refuse(desk, order_id, ReportType.CANCEL_REJECTED)
+        _refuse(desk, order_id, ReportType.CANCEL_REJECTED)
     else:
         desk.end(order, ReportType.CANCELLED, "", reason)
 
@@ -49,7 +49,7 @@ def amend(desk: Desk, amended: Order) -> None:
     """
     order = desk.orders.get(amended.order_id)
     if order is None:
-        refuse(desk, amended.order_id, ReportType.REPLACE_REJECTED)
+        _refuse(desk, amended.order_id, ReportType.REPLACE_REJECTED)
     elif fault := _fault(order, amended):
         desk.report(amended.order_id, ReportType.REPLACE_REJECTED, *fault)
     else:
@@ -57,8 +57,7 @@ def amend(desk: Desk, amended: Order) -> None:
         desk.report(amended.order_id, ReportType.REPLACED, quantity=amended.quantity)
 
 
-def refuse(desk: Desk, order_id: str, report: ReportType) -> None:
-    """Refuse to cancel or amend an order that does not work here, or not any more."""
+def _refuse(desk: Desk, order_id: str, report: ReportType) -> None:
     state = desk.final.get(order_id)
     if state is None:
         desk.report(order_id, report, "UNKNOWN_ORDER", f"there is no order {order_id!r} here")

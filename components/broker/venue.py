@@ -73,10 +73,6 @@ class Venue:
         """No more data are to come."""
         self.ended, self.opens_plainly = True, False
 
-    def is_current(self, book: Book, now: int) -> bool:
-        """Whether no data of this very time, which is `now`, are to be expected for the book's symbol."""
-        return self.data_ts != now or book.last_ts >= now or not book.last_ts
-
     def market(self, book: Book) -> Market:
         """What orders meet at the book's last record; made once for each record, so that its budget is spent once."""
         market = book.market

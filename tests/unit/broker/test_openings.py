@@ -138,3 +138,25 @@ def test_a_limit_order_that_came_in_a_bar_without_volume_takes_liquidity_in_the_
     (fill,) = [m for m in said(messages, False, slippage=slippage) if isinstance(m, Fill)]
     assert (fill.liquidity, round(fill.price, 9)) == (Liquidity.TAKER, 98.098)
     assert said(messages, False, slippage=slippage) == said(messages, True, slippage=slippage)
+
+
+def test_what_arrives_inside_a_bar_meets_the_rest_of_it():
+    messages = messages_of([(1, 5_000.0, 100), (1, 5_000.0, 100), {"quantity": 10.0}, (1, 5_000.0, 101)])
+    latency = {"model": "fixed", "ms": 43_200_000}
+    (fill,) = [m for m in said(messages, False, latency=latency) if isinstance(m, Fill)]
+    assert (fill.rule, fill.price) == ("market_arrival", 101.0)
+    assert said(messages, False, latency=latency) == said(messages, True, latency=latency)
+
+
+def test_what_arrives_after_a_bar_does_not_meet_it():
+    messages = messages_of([(1, 5_000.0, 100), {"quantity": 10.0}, a_limit(Direction.BUY, 100.0), (0, 5_000.0, 101)])
+    assert not [m for m in said(messages, False) if isinstance(m, Fill)]
+
+
+def test_orders_with_little_latency_need_no_walk(monkeypatch):
+    steps = [(1, 5_000.0, 100), (1, 5_000.0, 100), {"quantity": 10.0}, a_limit(Direction.BUY, 99.5), (1, 5_000.0, 100)]
+    walked = []
+    monkeypatch.setattr("components.broker.venue.Venue.walk", lambda *_: walked.append(1))
+    fills = said(messages_of(steps), False, latency={"model": "fixed", "ms": 1})
+    assert [m.rule for m in fills if isinstance(m, Fill)] == ["market_open", "limit_price"]
+    assert not walked
