@@ -50,19 +50,18 @@ class Working(msgspec.Struct, eq=False, gc=False):
     plain: bool = False
     stop: float | None = None
     expire_ts: int | None = None
+    group: str = ""
     filled: float = 0.0
     arrived: bool = False
     rested: bool = False
     version: int = 0
     level: float | None = None
     oco_cut: float = 0.0
-    group: str = ""
 
     @classmethod
     def of(cls, order: Order, number: int, arrival_ts: int = 0) -> Working:
         """A new order's state."""
         quantity, kind, sign = order.quantity, order.order_type, order.direction.sign
-        working = cls(order, number, arrival_ts, quantity, quantity, kind, sign)
         if (
             (kind is _MARKET or (kind is _LIMIT and order.limit_price is not None))
             and order.time_in_force is _GTC
@@ -70,12 +69,10 @@ class Working(msgspec.Struct, eq=False, gc=False):
             and quantity > 0
             and not order.reduce_only
         ):
-            working.plain = True
-        else:
-            working.stop, working.group = order.stop_price, group_of(order)
-            if order.time_in_force is TimeInForce.GTD:
-                working.expire_ts = order.expire_ts
-        return working
+            return cls(order, number, arrival_ts, quantity, quantity, kind, sign, True)
+        expire_ts = order.expire_ts if order.time_in_force is TimeInForce.GTD else None
+        terms = order.stop_price, expire_ts, group_of(order)
+        return cls(order, number, arrival_ts, quantity, quantity, kind, sign, False, *terms)
 
     @property
     def buys(self) -> bool:
