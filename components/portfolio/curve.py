@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -18,78 +17,68 @@ BLOCK = 4096
 class Curve:
     """The points of the curve that are not published yet.
 
-    Between two fills neither cash nor what is held changes: such a run of points is kept as its end, its cash and
-    whether something is held. A point has a time (ns UTC), and a net market value if something is held; of points whose
-    gross market value is another the gross one as well. These are lists, for a list takes a value in a tenth of the
-    time in which an array does; checkpoints keep them short.
+    Between two fills neither cash nor what is held changes: all that is kept of a point is its time (ns UTC), and a
+    value if something is held: its net market value, or, where a run of points says so, a price. These are lists, for a
+    list takes a value in a tenth of the time in which an array does; checkpoints keep them short.
     """
 
-    def __init__(self, block: int = BLOCK) -> None:
+    def __init__(self, cash: float, block: int = BLOCK) -> None:
         self.times: list[int] = []
+        """Of the points, and as the last one the time that is not over, whose point has no value yet."""
         self.values: list[float] = []
-        """Net market values, of the points at which something is held."""
-        self._hedged: list[tuple[int, float]] = []
-        """Number of a point and its gross market value."""
-        self._ends: list[int] = []
-        self._cash: list[float] = []
-        self._held = bytearray()
-        """Of each run, 1 or 0."""
-        self._settled = 0
+        self.runs = [1, cash, 0.0, 0.0]
+        """Four numbers for each run: from the point of which number on, which is the length of `times` when it is the
+        last one; the cash; and by which two, one after the other, values are multiplied: a quantity and a point value
+        if they are prices, 1.0 and 1.0 if they are market values; 0.0 first if there are none."""
+        self._gross: dict[int, float] = {}
+        """Number of a point to its gross market value, where that is another than the net one."""
         self._block = block
 
-    def add(self, ts: int, gross: float, net: float) -> None:
-        """One point at which something is held."""
+    def add(self, gross: float, net: float) -> None:
+        """The market values of the time that is over now."""
         if gross != net and gross != -net:
-            self._hedged.append((len(self.times), gross))
-        self.times.append(ts)
+            self._gross[len(self.times)] = gross
         self.values.append(net)
 
-    def settle(self, cash: float, held: object) -> None:
-        """End the run of the points that came since the last call, at all of which this was so. `held` is what is."""
-        points = len(self.times)
-        if points > self._settled:
-            self._ends.append(points)
-            self._cash.append(cash)
-            self._held.append(1 if held else 0)
-            self._settled = points
-
     def take_blocks(self, rest: bool = False) -> list[EquityCurve]:
-        """Take the points in full blocks, and what is left as another with `rest`; all of them are settled."""
-        points, block = len(self.times), self._block
+        """Take the points in full blocks, and what is left as another with `rest`."""
+        points, block = max(len(self.times) - 1, 0), self._block
         taken = points if rest else points - points % block
-        if not taken:
+        if not taken and len(self.runs) < 4 * block:
             return []
-        lengths = np.diff(_array("q", self._ends), prepend=0)
-        cash = np.repeat(_array("d", self._cash), lengths)
-        held = np.repeat(np.frombuffer(bytes(self._held), bool), lengths)
+        times, runs = _array("q", self.times), _array("d", self.runs).reshape(-1, 4)
+        starts = runs[:, 0].astype(int) - 1
+        lengths = np.diff(starts, append=points)
+        cash, first, second = (np.repeat(column, lengths) for column in runs.T[1:])
         net = np.zeros(points)
-        net[held] = _array("d", self.values)
+        net[first != 0.0] = _array("d", self.values)
+        net *= first
+        net *= second
         net += 0.0  # which makes -0.0 0.0
         gross = np.abs(net)
-        for point, value in self._hedged:
-            gross[point] = value
+        gross[_array("q", self._gross) - 1] = _array("d", self._gross.values())
         parts = [slice(start, min(start + block, taken)) for start in range(0, taken, block)]
-        blocks = [_curve_of(self.times[part], cash[part], gross[part], net[part]) for part in parts]
-        self._forget(taken, int(np.count_nonzero(held[:taken])))
+        blocks = [_curve_of(times[part], cash[part], gross[part], net[part]) for part in parts]
+        self.runs = _after(taken, runs[np.append(lengths[:-1] > np.maximum(taken - starts[:-1], 0), True)])
+        self._gross = {number - taken: value for number, value in self._gross.items() if number > taken}
+        del self.times[:taken], self.values[: np.count_nonzero(first[:taken])]
         return blocks
 
-    def _forget(self, points: int, values: int) -> None:
-        """The first points, which are published, and their values."""
-        del self.times[:points], self.values[:values]
-        self._hedged = [(point - points, value) for point, value in self._hedged if point >= points]
-        runs = bisect_right(self._ends, points)
-        self._ends = [end - points for end in self._ends[runs:]]
-        del self._cash[:runs], self._held[:runs]
-        self._settled -= points
+
+def _after(points: int, runs: NDArray[np.float64]) -> list[float]:
+    """Runs when the first points are forgotten."""
+    runs[:, 0] = np.maximum(runs[:, 0] - points, 1)
+    return runs.ravel().tolist()
 
 
-def _array(code: str, values: Sequence[float]) -> NDArray[Any]:
-    """Numbers of a list as an array; twice as fast as numpy's own way."""
+def _array(code: str, values: Collection[float]) -> NDArray[Any]:
+    """Numbers as an array; of a list twice as fast as numpy's own way."""
     return np.frombuffer(struct.pack(f"{len(values)}{code}", *values), code)
 
 
-def _curve_of(times: Sequence[int], cash: NDArray[Any], gross: NDArray[Any], net: NDArray[Any]) -> EquityCurve:
+def _curve_of(times: NDArray[Any], cash: NDArray[Any], gross: NDArray[Any], net: NDArray[Any]) -> EquityCurve:
     columns = (cash + net, cash, gross, net)
     return EquityCurve(
-        struct.pack(f"<{len(times)}q", *times), *(column.astype("<f8", copy=False).tobytes() for column in columns)
+        times.astype("<i8", copy=False).tobytes(),
+        *(column.astype("<f8", copy=False).tobytes() for column in columns),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Annotated
 
 from pydantic import Field
@@ -56,16 +57,14 @@ class Portfolio(Component):
     def reset(self) -> None:
         """An account with nothing but its initial cash."""
         run = self.context.run
-        self.account = Account(run.initial_cash, run.currency, run.instrument, self.parameters.rates)
+        trade_ids = (f"{self.name}-{n}" for n in count(1))
+        self.account = Account(run.initial_cash, run.currency, run.instrument, self.parameters.rates, trade_ids)
         self.marks: dict[str, float] = {}
-        self.curve = Curve()
+        self.curve = Curve(run.initial_cash)
         self._held = self.account.main.open
         self._interval = round(self.parameters.curve_interval_s * _NS_PER_S)
         self._move_on = self._end_interval if self._interval else self._take_point
         self._ts = _BEFORE_ALL_TIME
-        self._trades = 1
-        self._trade_prefix = f"{self.name}-"
-        self._next_trade = f"{self._trade_prefix}1"
 
     @handles(Bar)
     def on_bar(self, bar: Bar) -> None:
@@ -77,16 +76,10 @@ class Portfolio(Component):
 
     def on_block(self, messages: Block, start: int, end: int) -> None:
         """As the handlers, one message after another; many bars at once where that is the same."""
-        first = messages[start]
-        if type(first) is Bar:
-            self.on_bar(first)
-            if self._took_rest(messages, start, end):
-                return
-            rest, handler = start + 1, self.on_bar
-        else:
-            rest, handler = start, getattr(self, self._handler_names[type(first)])
-        for message in messages[rest:end]:
-            handler(message)
+        if messages.message_type is not Bar or not self._took(messages, start, end):
+            handler = getattr(self, self._handler_names[messages.message_type])
+            for message in messages[start:end]:
+                handler(message)
 
     @handles(Quote)
     def on_quote(self, quote: Quote) -> None:
@@ -107,13 +100,13 @@ class Portfolio(Component):
     @handles(Fill)
     def on_fill(self, fill: Fill) -> None:
         """Book the fill; say what the position is now, and the round trip if it closed one."""
-        account, symbol, ts = self.account, fill.symbol, fill.ts
+        symbol, ts, main = fill.symbol, fill.ts, self.account.main
         if ts > self._ts:
             self._move_on(ts)
-        self.curve.settle(account.main.cash, self._held)
         if symbol not in self.marks:
             self.marks[symbol] = fill.price
-        ledger, position, trip = account.apply(fill, self._next_trade)
+        ledger, position, trip = self.account.apply(fill)
+        self.curve.runs.extend((len(self.curve.times), main.cash, 1.0 if main.open else 0.0, 1.0))
         self.emit(
             PositionUpdate(
                 ts,
@@ -127,22 +120,19 @@ class Portfolio(Component):
             )
         )
         if trip is not None:
-            self._trades += 1
-            self._next_trade = f"{self._trade_prefix}{self._trades}"
             self.emit(trip)
 
     @handles(Checkpoint)
     def on_checkpoint(self, _checkpoint: Checkpoint) -> None:
         """Publish the full blocks of the equity curve, so that it takes no more room however long the run."""
-        self.curve.settle(self.account.main.cash, self._held)
         for block in self.curve.take_blocks():
             self.emit(block)
 
     @handles(ReportRequested)
     def on_report_requested(self, request: ReportRequested) -> None:
         """Publish the rest of the equity curve, then the totals."""
-        self._take_point(self._ts)
-        self.curve.settle(self.account.main.cash, self._held)
+        if self._ts != _BEFORE_ALL_TIME:
+            self._take_point(self._ts)
         for block in self.curve.take_blocks(rest=True):
             self.emit(block)
         self.emit(self._report(request.ts))
@@ -157,46 +147,45 @@ class Portfolio(Component):
         """Cash and the value of what is held, in the account's currency."""
         return self.account.main.equity(self.marks)
 
-    def _took_rest(self, bars: Block, start: int, end: int) -> bool:
-        """Take bars after the first at once, if that is the same as one by one: while flat, or holding only them."""
-        if self._interval:
+    def _took(self, bars: Block, start: int, end: int) -> bool:
+        """Take bars at once, if that is the same as one by one: while flat, or holding only them."""
+        symbol, together, held, curve = bars.only("symbol"), 0 in bars.gaps, self._held, self.curve
+        if self._interval or (held and (together or len(held) > 1 or symbol not in held)):
             return False
-        symbol, times, held, curve = bars.only("symbol"), bars.column("ts")[start:end], self._held, self.curve
-        if not held:
-            curve.times.extend(dict.fromkeys(times) if 0 in bars.gaps else times)
-            if symbol is not None:
-                self.marks[symbol] = bars[end - 1].close
-            else:
-                self.marks.update({bar.symbol: bar.close for bar in bars[start:end]})
-        elif len(held) > 1 or symbol not in held or 0 in bars.gaps:
-            return False
+        times = bars.column("ts")[start:end]
+        if times[0] > self._ts:
+            self._take_point(times[0])
+        if held:
+            position, cash, closes = held[symbol], self.account.main.cash, bars.column("close")[start:end]
+            curve.runs.extend((len(curve.times), cash, position.quantity, position.point_value))
+            self.marks[symbol] = closes.pop()
+            curve.runs.extend((len(curve.times) + len(closes), cash, 1.0, 1.0))
+            curve.values.extend(closes)
+        elif symbol is not None:
+            self.marks[symbol] = bars[end - 1].close
         else:
-            position, prices = held[symbol], bars.column("close")[start:end]
-            quantity, point_value = position.quantity, position.point_value
-            curve.times.extend(times)
-            curve.values.extend([quantity * price * point_value for price in prices[:-1]])
-            self.marks[symbol] = prices[-1]
-        # The last time is not over yet, so it is not in the curve.
-        self._ts = curve.times.pop()
+            self.marks.update({bar.symbol: bar.close for bar in bars[start:end]})
+        curve.times[-1:] = dict.fromkeys(times) if together else times
+        self._ts = times[-1]
         return True
 
     def _take_point(self, ts: int) -> None:
         """The time before `ts` is over: take its point."""
-        held, curve = self._held, self.curve
-        if len(held) == 1:
-            (position,) = held.values()
-            curve.times.append(self._ts)
-            curve.values.append(position.quantity * self.marks[position.symbol] * position.point_value)
-        elif held:
-            curve.add(self._ts, *self.account.main.exposure(self.marks))
-        elif self._ts != _BEFORE_ALL_TIME:
-            curve.times.append(self._ts)
+        held = self._held
+        if held:
+            if len(held) == 1:
+                (position,) = held.values()
+                self.curve.values.append(position.quantity * self.marks[position.symbol] * position.point_value)
+            else:
+                self.curve.add(*self.account.main.exposure(self.marks))
+        self.curve.times.append(ts)
         self._ts = ts
 
     def _end_interval(self, ts: int) -> None:
         """The time before `ts` is over: take its point if its interval is over as well."""
         if ts // self._interval != self._ts // self._interval:
             self._take_point(ts)
+        self.curve.times[-1:] = [ts]
         self._ts = ts
 
     def _report(self, ts: int) -> AccountReport:

@@ -54,34 +54,32 @@ class _Ahead:
     or the block's length.
     """
 
-    __slots__ = ("_crossings", "_first", "_gaps", "_known", "crossing", "next", "whole")
+    __slots__ = ("_first", "_gaps", "_known", "averages", "crossing", "crossings", "next", "whole")
 
-    def __init__(self, whole: Block, first: int, known: NDArray[Any], gaps: NDArray[Any], crossings: list[int]) -> None:
+    def __init__(
+        self,
+        averages: _Averages,
+        whole: Block,
+        first: int,
+        known: NDArray[Any],
+        gaps: NDArray[Any],
+        crossings: list[int],
+    ) -> None:
+        self.averages = averages
         self.whole = whole
         self.next = self._first = first
         self._known = known
         """The closes before the first bar that was looked at, as many as the slow average has, and those from it on."""
         self._gaps = gaps
-        self._crossings = iter(crossings)
-        self.crossing = next(self._crossings, len(whole))
+        self.crossings = iter(crossings)
+        self.crossing = next(self.crossings, len(whole))
 
-    def is_next(self, bar: Bar) -> bool:
-        """Whether a bar is the next one of the block."""
-        return self.next < len(self.whole) and self.whole[self.next] is bar
-
-    def crossed(self) -> bool:
-        """Take the next bar: whether it makes the averages cross."""
-        index = self.next
-        self.next = index + 1
-        if index != self.crossing:
-            return False
-        self.crossing = next(self._crossings, len(self.whole))
-        return True
-
-    def state(self, gap: int, slow: int) -> tuple[list[int], int]:
-        """The last `slow` closes before the next bar, and the gap after them, which was `gap` before the first one."""
-        taken = self.next - self._first
-        return self._known[taken : taken + slow].tolist(), int(self._gaps[taken - 1]) if taken else gap
+    def hand_back(self) -> None:
+        """Let the averages have taken the closes before the next bar."""
+        taken, averages = self.next - self._first, self.averages
+        if taken:
+            averages.gap = int(self._gaps[taken - 1])
+            averages.closes.extend(self._known[taken : taken + averages.slow].tolist())
 
 
 class _Averages:
@@ -91,7 +89,7 @@ class _Averages:
     While bars come from a block that was looked at, these stay as they were before it.
     """
 
-    __slots__ = ("_ahead", "closes", "fast", "gap", "side", "slow")
+    __slots__ = ("closes", "fast", "gap", "side", "slow")
 
     def __init__(self, fast: int, slow: int) -> None:
         self.fast = fast
@@ -99,46 +97,16 @@ class _Averages:
         self.closes: deque[int] = deque(maxlen=slow)
         self.gap = 0
         self.side = 0
-        self._ahead: _Ahead | None = None
 
-    def crossed(self, bar: Bar) -> int:
-        """Take the next close: +1 when the fast average crossed above the slow one, -1 below, else 0.
+    def crossed(self, close: float) -> bool:
+        """Take the next close: whether the fast average, now at `side`, crossed the slow one.
 
         Averages that touch and part on the same side have not crossed, nor have those seen for the first time.
         """
-        ahead = self._ahead
-        if ahead is not None:
-            if ahead.is_next(bar):
-                if not ahead.crossed():
-                    return 0
-                self.side = -self.side
-                return self.side
-            self._come_out()
-        gap = self._gap_with(bar.close)
-        if gap > 0:
-            before, self.side = self.side, 1
-            return 1 if before < 0 else 0
-        if gap < 0:
-            before, self.side = self.side, -1
-            return -1 if before > 0 else 0
-        return 0
-
-    def uncrossed(self, bars: Block, start: int) -> int:
-        """How many of the bars from `start` on will not make them cross; 0 also for not known."""
-        if not self.side:
-            return 0
-        ahead = self._ahead
-        if ahead is None or ahead.whole is not bars or ahead.next != start:
-            self._come_out()
-            ahead = self._ahead = self._look_ahead(bars, start)
-            if ahead is None:
-                return 0
-        return ahead.crossing - start
-
-    def come_to(self, index: int) -> None:
-        """Take the closes before this index of the block, as many as are `uncrossed` or fewer."""
-        assert self._ahead is not None, "they were looked at before"
-        self._ahead.next = index
+        gap, before = self._gap_with(close), self.side
+        if gap:
+            self.side = 1 if gap > 0 else -1
+        return self.side == -before != 0
 
     def _gap_with(self, close: float) -> int:
         """The gap with one more close; 0 while there are too few."""
@@ -152,14 +120,7 @@ class _Averages:
                 self.gap = slow * sum(list(closes)[-fast:]) - fast * sum(closes)
         return self.gap
 
-    def _come_out(self) -> None:
-        """What comes next is not of the block that was looked at, or not known to be."""
-        if self._ahead is not None:
-            closes, self.gap = self._ahead.state(self.gap, self.slow)
-            self.closes.extend(closes)
-            self._ahead = None
-
-    def _look_ahead(self, block: Block, start: int) -> _Ahead | None:
+    def ahead(self, block: Block, start: int) -> _Ahead | None:
         """Work out what the rest of a block will do; None where 64 bits may not be enough for it."""
         import numpy as np
 
@@ -175,7 +136,7 @@ class _Averages:
         gaps += self.gap
         apart = np.flatnonzero(gaps)
         above = np.concatenate(([self.side > 0], gaps[apart] > 0))
-        return _Ahead(block, start, known, gaps, (apart[above[1:] != above[:-1]] + start).tolist())
+        return _Ahead(self, block, start, known, gaps, (apart[above[1:] != above[:-1]] + start).tolist())
 
 
 class MovingAverageCrossover(Component):
@@ -196,33 +157,52 @@ class MovingAverageCrossover(Component):
         """Forget all closes."""
         self._symbols = frozenset(self.parameters.symbols)
         self._averages: dict[str, _Averages] = {}
+        self._ahead: _Ahead | None = None
 
     @handles(Bar)
     def on_bar(self, bar: Bar) -> None:
-        """Signal if this close makes the averages cross."""
-        averages = self._averages.get(bar.symbol) or self._first_bar_of(bar.symbol)
-        if averages is None:
-            return
-        crossed = averages.crossed(bar)
-        if crossed:
-            direction, reason = (Direction.BUY, CROSSED_ABOVE) if crossed > 0 else (Direction.SELL, CROSSED_BELOW)
-            self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close, reason=reason))
+        """Signal if this close makes the averages cross. On the hot path: most bars are of the block looked at."""
+        ahead = self._ahead
+        if ahead is not None and (index := ahead.next) < len(ahead.whole) and ahead.whole[index] is bar:
+            ahead.next = index + 1
+            if index != ahead.crossing:
+                return
+            ahead.crossing = next(ahead.crossings, len(ahead.whole))
+            side = ahead.averages.side = -ahead.averages.side
+        else:
+            self._come_out()
+            averages = self._averages.get(bar.symbol) or self._first_bar_of(bar.symbol)
+            if averages is None or not averages.crossed(bar.close):
+                return
+            side = averages.side
+        direction, reason = (Direction.BUY, CROSSED_ABOVE) if side > 0 else (Direction.SELL, CROSSED_BELOW)
+        self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close, reason=reason))
 
     def unanswered(self, bars: Block, start: int, _most: int) -> int:
-        """How many bars, from `start` on, will make no averages cross; 0 for bars of many symbols."""
-        symbol = bars.only("symbol")
-        if symbol is None:
-            return 0
-        averages = self._averages.get(symbol)
-        if averages is None:
-            return len(bars) - start if self._ignores(symbol) else 0
-        return averages.uncrossed(bars, start)
+        """How many bars, from `start` on, will make no averages cross; 0 also for bars of many symbols."""
+        ahead = self._ahead
+        if ahead is None or ahead.whole is not bars or ahead.next != start:
+            self._come_out()
+            symbol = bars.only("symbol")
+            averages = self._averages.get(symbol)
+            if averages is None:
+                return len(bars) - start if symbol is not None and self._ignores(symbol) else 0
+            ahead = self._ahead = averages.ahead(bars, start) if averages.side else None
+            if ahead is None:
+                return 0
+        return ahead.crossing - start
 
     def on_block(self, bars: Block, _start: int, end: int) -> None:
         """Take bars of one symbol that make no averages cross."""
-        averages = self._averages.get(bars.only("symbol"))
-        if averages is not None:
-            averages.come_to(end)
+        ahead = self._ahead
+        if ahead is not None and ahead.whole is bars:
+            ahead.next = end
+
+    def _come_out(self) -> None:
+        """What comes next is not of the block that was looked at, or not known to be."""
+        if self._ahead is not None:
+            self._ahead.hand_back()
+            self._ahead = None
 
     def _ignores(self, symbol: str) -> bool:
         return bool(self._symbols) and symbol not in self._symbols

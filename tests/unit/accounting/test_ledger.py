@@ -54,6 +54,14 @@ def test_books_that_do_not_add_up_are_an_error():
         book(ledger, a_fill("2"))
 
 
+def test_books_that_add_up_but_for_rounding_are_none():
+    ledger = Ledger()
+    for n, (direction, quantity) in enumerate([(BUY, 0.1), (BUY, 0.2), (SELL, 0.3)]):
+        book(ledger, a_fill(f"{n}", direction=direction, quantity=quantity))
+    position = ledger.positions["AAPL"]
+    assert position.quantity == 0.0 != position.bought - position.sold
+
+
 fills = st.lists(
     st.tuples(
         st.sampled_from(["AAPL", "MSFT", "BTC"]),

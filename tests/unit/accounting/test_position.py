@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from itertools import repeat
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ FREE = (0.0, 0.0)
 
 def booked(position, direction, quantity, price, costs=FREE, day=0, fill_id="f"):
     fill = a_fill(fill_id, direction=direction, quantity=quantity, price=price, ts=T0 + day * DAY_NS)
-    return position.apply(fill, *costs, "T-1")
+    return position.apply(fill, direction.sign * quantity, *costs)
 
 
 def costs_of(position):
@@ -34,7 +35,7 @@ def test_buying_more_averages_the_price():
 
 
 def test_a_long_round_trip_earns_what_the_price_rose():
-    position = Position("AAPL", currency="EUR")
+    position = Position("AAPL", currency="EUR", trade_ids=repeat("T-1"))
     booked(position, BUY, 100.0, 10.0, fill_id="in")
     trip = booked(position, SELL, 100.0, 12.0, day=3, fill_id="out")
     assert structs.asdict(trip) == {
@@ -53,7 +54,7 @@ def test_a_long_round_trip_earns_what_the_price_rose():
         "exit_fill_id": "out",
         "currency": "EUR",
     }
-    assert (position.quantity, position.average_price, position.realised_pnl) == (0.0, 0.0, 200.0)
+    assert (position.quantity, position.average_price) == (0.0, 0.0)
 
 
 def test_a_short_round_trip_earns_what_the_price_fell():
@@ -110,7 +111,6 @@ def test_quantities_that_do_not_add_up_in_floating_point_still_close():
     booked(position, BUY, 0.2, 100.0, (1.0, 0.0))
     booked(position, SELL, 0.3, 100.0)
     assert (position.quantity, position.average_price, costs_of(position)) == (0.0, 0.0, FREE)
-    assert position.is_sum_of_fills()
 
 
 @pytest.mark.parametrize("direction", [Direction.BUY, Direction.SELL])
@@ -138,8 +138,8 @@ def test_to_leave_a_position_is_to_reduce_it_by_all_of_it(direction, quantities,
     for n, quantity in enumerate(quantities):
         booked(position, direction, quantity, price + n, (fees, slippage))
     reduced, out = copy(position), a_fill("out", price=price * 1.01)
-    expected = reduced._reduce(out, -position.quantity, slippage, fees, "T-1")
-    assert position._leave(out, slippage, fees, "T-1") == expected
+    expected = reduced._reduce(out, -position.quantity, slippage, fees)
+    assert position.apply(out, -position.quantity, slippage, fees) == expected
     assert position == reduced
 
 
@@ -147,6 +147,6 @@ def test_to_leave_a_position_is_to_reduce_it_by_all_of_it(direction, quantities,
 def test_to_enter_a_position_is_to_add_to_none(sign, quantity, price, fees, slippage):
     entered, fill = Position("AAPL"), a_fill("in", price=price)
     added = Position("AAPL", entry_ts=fill.ts, entry_fill_id="in")
-    entered._enter(fill, quantity * sign, fees, slippage)
+    entered.apply(fill, quantity * sign, fees, slippage)
     added._add(fill, quantity * sign, fees, slippage)
     assert entered == added

@@ -173,6 +173,13 @@ def test_many_messages_at_once_are_as_one_after_another(data):
     assert once.components[0].marks == singly.components[0].marks
 
 
+def test_bars_at_once_of_one_of_two_symbols_that_are_held_value_both():
+    b = bench()
+    b.publish(a_fill("1", quantity=10.0), a_fill("2", symbol="MSFT", quantity=1.0, price=50.0))
+    b.components[0].on_block(Block(a_bar(n, c=100 + n) for n in range(3)), 0, 3)
+    assert [equity for _, equity, _ in reported(b)[1]] == [10_000.0, 10_010.0, 10_020.0]
+
+
 def test_the_report_adds_up():
     b = bench()
     b.publish(a_bar(0), a_fill("1", quantity=20.0, price=100.0, commission=2.0, slippage=0.05))
@@ -192,6 +199,15 @@ def test_the_report_adds_up():
         open_positions={"AAPL": 15.0},
     )
     assert report.final_equity == report.initial_cash + report.realised_pnl + report.unrealised_pnl == points[-1][1]
+
+
+def test_a_report_that_is_asked_for_again_has_the_last_time_as_it_is_by_then():
+    b = bench()
+    b.publish(a_bar(0, c=100), a_bar(0, symbol="MSFT", c=50))
+    b.publish(a_fill("1", quantity=10.0), a_fill("2", symbol="MSFT", direction=SELL, quantity=30.0, price=50.0))
+    b.publish(ReportRequested(T0), a_fill("3", symbol="MSFT", quantity=30.0, price=50.0))
+    [(ts, *_, gross, net)] = points_of(b.of(EquityCurve, b.publish(ReportRequested(T0))))
+    assert (ts, gross, net) == (T0, 1_000.0, 1_000.0)
 
 
 def test_without_any_data_there_is_a_report_and_no_curve():
