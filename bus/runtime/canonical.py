@@ -43,7 +43,7 @@ def canonical_block(component: Component, messages: Iterable[Message]) -> list[M
         block = Block(messages)  # of its own, for whoever made one may be mistaken about its columns
         if _is_canonical(block):
             return block
-    return [_canonical_of(component, message) for message in messages]
+    return [_of_our_time(component, _canonical_of(component, message)) for message in messages]
 
 
 def _is_canonical(block: Block) -> bool:
@@ -63,6 +63,17 @@ def _is_canonical(block: Block) -> bool:
 def _is_text(value: str) -> bool:
     """Whether it can be encoded: a lone surrogate cannot."""
     return value.isascii() or value == value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _of_our_time(component: Component, message: Message) -> Message:
+    """The message, if its time is one that a record can have."""
+    ts: int = getattr(message, "ts", 0)
+    if ts not in _INT64:
+        raise ProtocolError(
+            f"{component.name} published {type(message).__name__} with ts {ts}, which is later than any time that a "
+            f"log can hold, {_INT64[-1]} (the year 2262); ts is in nanoseconds since 1970, UTC"
+        )
+    return message
 
 
 def _canonical_of(component: Component, message: Message) -> Message:
