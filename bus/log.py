@@ -24,7 +24,7 @@ from zlib import crc32
 from blake3 import blake3
 
 from bus.errors import LogError
-from bus.record import FOOTER_TYPE, SEAL_TYPE, encode_record, fitting, seq_of
+from bus.record import FOOTER_TYPE, SEAL_TYPE, encode_record, fitting
 from bus.record_run import FEW, MOST, BlockEncoder
 from bus.runtime.block import Block
 from schemas.codec import encode
@@ -118,13 +118,12 @@ class _Appends(ABC):
             return
         try:
             while waiting:
-                data, count, room = b"".join(waiting), len(waiting), self._room(seq_of(waiting[0]))
+                data, count, room = b"".join(waiting), len(waiting), self._room()
                 if len(data) > room:
                     count = fitting(waiting, room)
                     data = b"".join(waiting[:count])
-                last_seq = seq_of(waiting[count - 1])
                 del waiting[:count]
-                self._take(data, count, last_seq)
+                self._take(data, count)
         except BaseException:
             waiting.clear()  # nothing may follow what is lacking
             raise
@@ -142,7 +141,7 @@ class _Appends(ABC):
             run = (seq, source_seq, source, type_id, block, start, end)
             if end - start >= TOGETHER and (records := self._encoder.together(*run)) is not None:
                 self.settle()
-                self._append_equal(seq, records)
+                self._append_equal(records)
             elif end - start >= FEW and (listed := self._encoder.listed(*run)) is not None:
                 self._waiting += listed
             else:
@@ -158,13 +157,13 @@ class _Appends(ABC):
             seq += 1
             source_seq += 1
 
-    def _append_equal(self, seq: int, records: NDArray[Any]) -> None:
-        """Take in equally long records, of which the first one's seq is `seq`."""
+    def _append_equal(self, records: NDArray[Any]) -> None:
+        """Take in equally long records."""
         count, size, done = len(records), records.itemsize, 0
         while done < count:
-            part = records[done : done - (-self._room(seq + done) // size)]
+            part = records[done : done - (-self._room() // size)]
             done += len(part)
-            self._take(part.view("u1"), len(part), seq + done - 1)
+            self._take(part.view("u1"), len(part))
 
     def flush(self, sealed: bool = False) -> None:
         """Hand all appended records to the operating system, if they are to be kept; `sealed`: with a checksum."""
@@ -176,11 +175,11 @@ class _Appends(ABC):
         """Hand what was taken in to the operating system."""
 
     @abstractmethod
-    def _room(self, seq: int) -> int:
-        """Records that begin within so many bytes, of which there is one, may be taken in when `seq` is the next."""
+    def _room(self) -> int:
+        """Records that begin within so many bytes, of which there is one, may be taken in."""
 
     @abstractmethod
-    def _take(self, data: Buffer, count: int, last_seq: int) -> None:
+    def _take(self, data: Buffer, count: int) -> None:
         """Take in so many records, one behind another."""
 
 
@@ -198,10 +197,10 @@ class DigestLog(_Appends):
     def _hand_over(self, sealed: bool) -> None:
         """Nothing is kept."""
 
-    def _room(self, _: int) -> int:
+    def _room(self) -> int:
         return SEGMENT_BYTES
 
-    def _take(self, data: Buffer, count: int, _: int) -> None:
+    def _take(self, data: Buffer, count: int) -> None:
         self._digest.update(data)
         self.records += count
 
@@ -236,7 +235,6 @@ class LogWriter(_Appends):
         """The size of the segment when it was last sealed with the digest."""
         self._start = self._sum = checksum(b"", epoch)
         """The checksum of no bytes, and of those."""
-        self._last_seq = 0
         self._file = -1
         self._open_segment(1)
 
@@ -260,19 +258,18 @@ class LogWriter(_Appends):
             self._close_file()
         return str(self._digest.hexdigest())
 
-    def _room(self, seq: int) -> int:
+    def _room(self) -> int:
         if self._size >= self._segment_bytes:
-            self._roll(seq)
+            self._roll()
         return min(SEAL_BYTES - self._unsealed, self._segment_bytes - self._size)
 
-    def _take(self, data: Buffer, count: int, last_seq: int) -> None:
+    def _take(self, data: Buffer, count: int) -> None:
         self._digest.update(data)
         self._sum = crc32(data, self._sum)
         self._buffer.append(data)
         size = memoryview(data).nbytes
         self._size += size
         self._unsealed += size
-        self._last_seq = last_seq
         self.records += count
         if self._unsealed >= SEAL_BYTES:
             self._seal(SEAL_TYPE, self._digest.digest())
@@ -300,17 +297,17 @@ class LogWriter(_Appends):
             raise LogError(f"{self.folder}: cannot write the message log: {error.strerror}; the run stops") from error
 
     def _seal(self, type_id: int, digest: bytes) -> None:
-        seal = encode_record(self._last_seq, 0, 0, 0, 0, type_id, SEAL.pack(self._epoch, self._sum) + digest)
+        seal = encode_record(self.records, 0, 0, 0, 0, type_id, SEAL.pack(self._epoch, self._sum) + digest)
         self._buffer.append(seal)
         self._size += len(seal)
         self._unsealed, self._sum = 0, self._start
         if digest:
             self._proven = self._size
 
-    def _roll(self, next_seq: int) -> None:
+    def _roll(self) -> None:
         self._hand_over(sealed=True)
         self._let_go()
-        self._open_segment(next_seq)
+        self._open_segment(self.records + 1)
 
     def _close_file(self) -> None:
         self._hand_over(sealed=False)

@@ -68,11 +68,6 @@ def encode_record(seq: int, ts: int, source_seq: int, cause: int, source: int, t
     return _pack_head(length, seq, ts, source_seq, cause, source, type_id) + payload
 
 
-def seq_of(record: bytes) -> int:
-    """The seq that a record's bytes say."""
-    return int.from_bytes(record[SEQ_OFFSET : SEQ_OFFSET + SEQ_SIZE], "little")
-
-
 def fitting(records: Sequence[bytes], room: int) -> int:
     """How many of the records can be written: each where some of so many bytes is left.
 

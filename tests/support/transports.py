@@ -66,8 +66,8 @@ class KeepingLog(EagerLog):
         super().__init__()
         self.kept: list[Record] = []
 
-    def _take(self, data: Buffer, count: int, last_seq: int) -> None:
-        super()._take(data, count, last_seq)
+    def _take(self, data: Buffer, count: int) -> None:
+        super()._take(data, count)
         self.kept += decode_records(bytes(data))
 
 

@@ -139,10 +139,10 @@ class FullLog(EagerLog):
         super().__init__()
         self.room = room
 
-    def _take(self, data, count: int, last_seq: int) -> None:
+    def _take(self, data, count: int) -> None:
         if self.records == self.room:
             raise LogError("the disk is full")
-        super()._take(data, count, last_seq)
+        super()._take(data, count)
 
 
 @pytest.mark.parametrize("room", range(6))

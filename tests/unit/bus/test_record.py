@@ -47,7 +47,6 @@ def test_the_head_is_40_bytes_and_begins_with_the_length_of_the_payload_and_seq(
     assert len(data) == 40 + 4
     assert data[:4] == (4).to_bytes(4, "little")
     assert data[r.SEQ_OFFSET : r.SEQ_OFFSET + 8] == (7).to_bytes(8, "little")
-    assert r.seq_of(data) == 7
 
 
 def test_a_record_cut_anywhere_is_incomplete_and_says_how_much_is_missing_at_least():
