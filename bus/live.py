@@ -100,7 +100,7 @@ class LiveBus:
             ComponentError: a component failed, or a host died or went silent.
             ProtocolError: a host broke the rules.
         """
-        self._watchdog.look(self.check)
+        self._watchdog.look(self._look_after)
         # A timer whose time has come goes first. In a recording only data say what time it is: see `_enter`.
         acted = bool(self._answers) or self._fire(self._clock.now_ns() + 1)
         self._settle_inline()
@@ -140,6 +140,12 @@ class LiveBus:
     def fail(self, message: ComponentFailed | Halt) -> None:
         """Record why the run ends before its end; no component hears it any more."""
         self._sequence([Output(0, HUB, TYPE_IDS[type(message)], message)])
+
+    def _look_after(self) -> None:
+        """What is to be done now and then."""
+        if self._log is not None:
+            self._log.flush(sealed=True)
+        self.check()
 
     def _gather(self, timeout_s: float) -> list[Output]:
         polled = self._polled
@@ -197,7 +203,7 @@ class LiveBus:
         if outputs:
             batch = self._sequence(outputs)
             if self._log is not None:
-                self._log.flush(sealed=True)
+                self._log.flush()
             for link in self._links:
                 link.deliver(batch)
             for link in self._links:

@@ -9,6 +9,8 @@ import pytest
 from bus.errors import ComponentError, ProtocolError
 from bus.inbox import Inbox
 from bus.live import LiveBus
+from bus.log import LogWriter
+from bus.log_reader import LogReader
 from bus.runtime.clock import RecordingClock
 from bus.runtime.component import Component, handles
 from bus.runtime.runner import Output
@@ -244,13 +246,33 @@ def test_nobody_sees_a_record_before_it_was_flushed_to_the_log():
 
     source = Held("bars", Bar)
     run = LiveRun([source, Spy("sink"), PlainCoordinator("c")])
-    run.log.flush = lambda: flushed.append(run.log.records)
+    run.log.flush = lambda sealed=False: flushed.append(run.log.records)
     with run.under_way():
         source.give(a_bar(0))
         source.give(a_bar(1), a_bar(2))
         run.until_said(Bar, 3)
+    assert run.error is None
     seqs = [record.seq for record, _ in run.told(Bar)]
+    assert len(seqs) == 3
     assert all(at >= seq for at, seq in zip(seen, seqs, strict=True))
+
+
+def test_what_is_in_the_log_is_sealed_soon_though_nothing_else_comes(tmp_path):
+    wiring = Wiring(wiring_of([Sink("sink")]).members, is_live=True)
+    log = LogWriter(tmp_path)
+    bus = LiveBus(wiring, [], log, FakeClock(), Inbox())
+    for n in range(3):
+        bus.publish(Checkpoint(n))
+
+    def unsealed() -> int:
+        reader = LogReader(tmp_path)
+        reader.verify()
+        assert reader.records == 3
+        return reader.unsealed
+
+    assert unsealed() == 3
+    until(lambda: bus.turn(0.01) or not unsealed(), 5, "a seal")
+    log.close()
 
 
 def test_every_so_many_messages_of_the_market_the_hub_sets_a_checkpoint(monkeypatch):

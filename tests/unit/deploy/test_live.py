@@ -413,7 +413,7 @@ def test_the_documented_venue_trades_beside_us_and_in_a_process_and_is_not_asked
 def test_a_log_that_cannot_be_written_ends_the_run_before_anybody_hears_of_the_record(tmp_path, data, monkeypatch):
     written = LogWriter.flush
 
-    def full(log: LogWriter, sealed: bool) -> None:
+    def full(log: LogWriter, sealed: bool = False) -> None:
         if log.records > 300:
             raise LogError("the disk is full")
         written(log, sealed)
