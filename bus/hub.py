@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import zmq
 
 from bus import protocol as p
+from bus.bell import Bell
 from bus.errors import ComponentError, ConfigError, ProtocolError
 from bus.fan_out import FanOut
 from bus.roster import EndpointSpec, Roster
-from bus.waker import Waker
 
 FETCH_BYTES = 256 * 1024
 """As much is sent again at a time; the endpoint asks for the rest when it has served it."""
@@ -32,6 +31,8 @@ _POLLIN = int(zmq.POLLIN)
 _PING_MS = 20
 _WATCH_S = 0.2
 _LAST_WORDS_S = 0.5
+_AT_ONCE_S = 20e-6
+"""To receive what is there takes less."""
 
 
 @dataclass
@@ -58,15 +59,16 @@ class Hub:
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.endpoints)
-        self.waker = Waker()
         self.woken = False
-        """Somebody has called `wake` since this was last set to False."""
+        """Somebody has rung the bell since this was last set to False."""
+        self.waited = False
+        """The last frame had not come before it was asked for."""
         self.on_frame: Callable[[int, bytes, bytes], bool] = _unknown
         """Takes the index of an endpoint, a frame's kind, and the frame; False for a kind that it does not know."""
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._xpub = self._context.socket(zmq.XPUB)
-        self._sockets: list[tuple[Any, int]] = [(self._router, zmq.POLLIN), (self.waker.fd, zmq.POLLIN)]
+        self.bell = Bell(self._context, self._router)
         self.fan_out = FanOut(self._xpub, [endpoint.takes for endpoint in self.endpoints], self.lose)
 
     def bind(self) -> tuple[str, str]:
@@ -114,22 +116,23 @@ class Hub:
                     return
 
     def serve(self, timeout_ms: int) -> bool:
-        """Serve one frame, if one comes in time; whether it was from an endpoint of ours."""
+        """Serve one frame, if one comes in time; whether it was from an endpoint of ours, or the bell's."""
         router = self._router
         if timeout_ms != self._timeout_ms:
             self._timeout_ms = timeout_ms
             router.setsockopt(zmq.RCVTIMEO, timeout_ms)
+        began = time.monotonic()
         try:
             routing_id = router.recv()
         except zmq.Again:
             return False
+        self.waited = time.monotonic() - began > _AT_ONCE_S
         data = router.recv()
         while router.getsockopt(zmq.RCVMORE):
             data += router.recv()
         index = self.roster.index_of(routing_id)
         if index is None:
-            self._on_stranger(routing_id, data)
-            return False
+            return self._on_stranger(routing_id, data)
         try:
             kind = data[:1]
             if not self.on_frame(index, kind, data):
@@ -143,14 +146,6 @@ class Hub:
     def has_more(self) -> bool:
         """Whether a frame has come."""
         return bool(int(self._router.getsockopt(zmq.EVENTS)) & _POLLIN)
-
-    def wait(self, timeout_ms: int) -> bool:
-        """Wait for a frame, for somebody to `wake` us, or until the time is over; whether there is a frame."""
-        ready: list[tuple[Any, int]] = zmq.zmq_poll(self._sockets, timeout_ms)
-        if ready and ready[-1][0] == self.waker.fd:
-            self.waker.clear()
-            self.woken = True
-        return bool(ready) and ready[0][0] is self._router
 
     def watch(self) -> None:
         """Notice a death even while all others answer quickly and nobody waits for the dead one."""
@@ -195,8 +190,8 @@ class Hub:
         """Close the sockets; an ipc address leaves no file behind."""
         for socket in (self._router, self._xpub):
             socket.close(0)
+        self.bell.close()
         self._context.term()
-        self.waker.close()
         scheme, _, place = self.address.partition("://")
         if scheme == "ipc":
             for name in ("in", "out"):
@@ -213,10 +208,19 @@ class Hub:
         else:
             raise ProtocolError(f"{self.endpoints[index].name} sent a frame of unknown kind {kind!r}")
 
-    def _on_stranger(self, routing_id: bytes, data: bytes) -> None:
-        """Let in who shows a token of this run; nobody else is heard, and nothing that they say does harm."""
-        if data[:1] != p.HELLO:
-            return
+    def _on_stranger(self, routing_id: bytes, data: bytes) -> bool:
+        """Let in who shows a token of this run; nobody else is heard, and nothing that they say does harm.
+
+        Whether it was the bell.
+        """
+        if self.bell.heard(routing_id):
+            self.woken = True
+            return True
+        if data[:1] == p.HELLO:
+            self._on_hello(routing_id, data)
+        return False
+
+    def _on_hello(self, routing_id: bytes, data: bytes) -> None:
         try:
             name, token, pid = p.unpack_fields(data, 3)
         except p.DamagedFrame:

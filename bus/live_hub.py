@@ -61,19 +61,22 @@ class LiveHub:
         """
         hub = self.hub
         self._watch()
-        if not self._drain() and timeout_s > 0:
-            # Nothing waits: the next frame is all there is, and goes on its way without a look for others.
-            deadline = time.monotonic() + timeout_s
-            while not self._outputs and not hub.woken and (left := deadline - time.monotonic()) > 0:
-                if not hub.wait(min(int(left * 1000) + 1, POLL_MS)) or not hub.serve(0):
-                    self._watch()
+        if timeout_s <= 0:
+            self._drain()
+        deadline = time.monotonic() + timeout_s
+        while not self._outputs and not hub.woken and (left := deadline - time.monotonic()) > 0:
+            if not hub.serve(min(int(left * 1000) + 1, POLL_MS)):
+                self._watch()
+            elif not hub.waited:
+                # A frame that came at once may have others behind it; one that was waited for goes on its way alone.
+                self._drain()
         hub.woken = False
         outputs, self._outputs = self._outputs, []
         return outputs
 
     def wake(self) -> None:
         """Let `poll` return; from any thread."""
-        self.hub.waker.wake()
+        self.hub.bell.ring()
 
     def deliver(self, batch: Sequence[Sequenced]) -> None:
         """Publish a batch, each lane its records in one frame."""
@@ -127,14 +130,13 @@ class LiveHub:
                 self._accept(1)
             self._trim()
 
-    def _drain(self) -> bool:
-        """Serve the frames that have come; whether there was an output among them."""
+    def _drain(self) -> None:
+        """Serve the frames that have come."""
         hub, outputs = self.hub, self._outputs
         frames = 0
         while frames < _AT_A_TIME and len(outputs) < _AT_A_TIME and hub.has_more:
-            hub.serve(0)
+            hub.serve(POLL_MS)
             frames += 1
-        return bool(outputs)
 
     def _accept(self, at_least: int) -> None:
         for index, peer in enumerate(self._peers):

@@ -181,6 +181,17 @@ def published(source_seq: int, source: int = 2, epoch: int = 2) -> bytes:
     return p.pack_publish(epoch, 0, [item])
 
 
+def test_what_waits_behind_a_frame_is_taken_with_it(monkeypatch):
+    monkeypatch.setattr("bus.hub._AT_ONCE_S", 60.0)
+    with a_hub(a_spec(source=2)) as (hub, _):
+        wire = Wire(hub._context, "inproc://bell")  # what is sent within a process has come at once
+        with wire.socket:
+            link, _ = a_live_endpoint(lambda: wire, hub)
+            for number in (1, 2, 3):
+                wire.say(published(number))
+            assert len(link.poll(5.0)) == 3
+
+
 def test_what_comes_twice_is_passed_on_once_and_acknowledged_again():
     with a_hub(a_spec(source=2)) as (hub, connect):
         link, wire = a_live_endpoint(connect, hub)
