@@ -23,6 +23,7 @@ from bus.outbound import Outbound
 from bus.publisher import Publisher
 from bus.record import Record, decode_records
 from bus.runtime.runner import Output, Runner
+from bus.sockets import sender
 from bus.waker import Waker
 from schemas import Message
 from schemas.codec import decode
@@ -72,6 +73,7 @@ class Endpoint:
         self.publisher.thread = threading.get_ident()
         context = zmq.Context()
         self._dealer, self._sub = context.socket(zmq.DEALER), context.socket(zmq.SUB)
+        self._send = sender(self._dealer)
         for socket in (self._dealer, self._sub):
             # See the notes on ZeroMQ in docs/bus.md.
             socket.setsockopt(zmq.SNDHWM, 0)
@@ -94,7 +96,7 @@ class Endpoint:
             context.term()
 
     def _say(self, frame: bytes) -> None:
-        self._dealer.send(frame)
+        self._send(frame)
 
     def _serve(self) -> None:
         dealer, sub = self._dealer, self._sub

@@ -12,6 +12,7 @@ import zmq
 
 from bus import protocol as p
 from bus.errors import ConfigError
+from bus.sockets import sender
 from bus.wave import Sequenced
 
 
@@ -45,6 +46,7 @@ class FanOut:
         self._heads = [0] * (len(self._lanes) + 1)
         self.last = self.forgotten = Published(0, 0, 0, tuple(self._heads))
         """The newest wave, and the newest whose frames are kept no more."""
+        self._send_now = sender(self.socket)
         self._pack = p.wave_packer(len(self._heads))
 
     @property
@@ -79,12 +81,12 @@ class FanOut:
             lanes |= 1 << lane
         heads = tuple(counts)
         number = self.last.wave + 1
-        self.last = Published(number, wave[-1].seq, self.last.records + count, heads)
         for lane in sorted(parts) if len(parts) > 1 else parts:
             frame = self._pack(lane, number, lanes, owing, heads) + b"".join(parts[lane])
             self._send(frame)
             self.kept[lane].append(frame)
             self.kept_bytes += len(frame)
+        self.last = Published(number, wave[-1].seq, self.last.records + count, heads)
         self._waves.append(self.last)
         return True
 
@@ -130,7 +132,7 @@ class FanOut:
 
     def _send(self, data: bytes) -> None:
         if self.lose is None or not self.lose(data):
-            self.socket.send(data)
+            self._send_now(data)
 
 
 def _lanes(takes: Sequence[frozenset[int]]) -> tuple[dict[int, int], list[frozenset[int]]]:

@@ -102,11 +102,14 @@ class LiveBus:
         """
         self._watchdog.look(self._look_after)
         # A timer whose time has come goes first. In a recording only data say what time it is: see `_enter`.
-        acted = bool(self._answers) or self._fire(self._clock.now_ns() + 1)
+        acted = bool(self._answers) or (self.timers.next_ts != NEVER and self._fire(self._clock.now_ns() + 1))
         self._settle_inline()
         is_asked = self.turns.is_asked
-        at_once = acted or is_asked
-        outputs = self._gather(0.0 if at_once else min(timeout_s, self._clock.seconds_until(self.timers.next_ts)))
+        if acted or is_asked:
+            timeout_s = 0.0
+        elif self.timers.next_ts != NEVER:
+            timeout_s = min(timeout_s, self._clock.seconds_until(self.timers.next_ts))
+        outputs = self._gather(timeout_s)
         self._enter(outputs)
         self._settle_inline()
         if is_asked and not outputs and not acted and self._is_settled(_SETTLE_S):

@@ -39,6 +39,8 @@ class LiveHub:
     caught_up: int = 0
     """How often a piece of the log was sent to somebody slow."""
     _outputs: list[Output] = field(default_factory=list)
+    _is_telling: bool = False
+    """Somebody has published so much that it is to be told what is in the log."""
     _beaten: float = 0.0
 
     def __post_init__(self) -> None:
@@ -81,12 +83,13 @@ class LiveHub:
     def deliver(self, batch: Sequence[Sequenced]) -> None:
         """Publish a batch, each lane its records in one frame."""
         fan_out = self.hub.fan_out
-        if fan_out.publish(batch, 0) and fan_out.wave % _TRIM_EVERY == 0:
+        if fan_out.publish(batch, 0) and fan_out.last.wave % _TRIM_EVERY == 0:
             self._trim()
 
     def acknowledge(self) -> None:
         """All outputs that `poll` has returned are in the log; who has many of them is told."""
-        if not self._outputs:
+        if self._is_telling and not self._outputs:
+            self._is_telling = False
             self._accept(ACCEPT_EVERY)
 
     def lag(self) -> int:
@@ -177,6 +180,8 @@ class LiveHub:
             name = self.hub.endpoints[index].name
             raise ProtocolError(f"{name} published as source {error.args[0]}, which it is not") from None
         self._outputs += outputs
+        if self._peers[index].untold >= ACCEPT_EVERY:
+            self._is_telling = True
         if gaps:
             self._ask(index, gaps)
 

@@ -125,6 +125,9 @@ class WaveFrame(NamedTuple):
         return self.heads[self.lane]
 
 
+_wave_frame = partial(tuple.__new__, WaveFrame)
+
+
 def wave_packer(count: int) -> Callable[[int, int, int, int, tuple[int, ...]], bytes]:
     """Packs the head of a frame, all but its records, with the counts of so many lanes."""
     pack = _FRAMES[count].pack
@@ -145,7 +148,7 @@ def unpack_wave(data: bytes) -> WaveFrame:
     """The frame in `data`."""
     head = _FRAMES[data[_WAVE.size]]
     lane, wave, lanes, owing, _, *heads = head.unpack_from(data)
-    return WaveFrame(lane, wave, lanes, owing, tuple(heads), data[head.size :])
+    return _wave_frame((lane, wave, lanes, owing, tuple(heads), data[head.size :]))
 
 
 def pack_heads(heads: Sequence[int]) -> bytes:
