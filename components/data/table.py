@@ -30,7 +30,9 @@ class Table:
     row: Ints
 
     def take(self, index: NDArray[np.bool_] | Ints) -> Table:
-        """The rows of `index` only."""
+        """The rows of `index` only; of all rows the table as it is."""
+        if index.dtype == np.bool_ and index.all():
+            return self
         return Table(
             self.path,
             self.symbols,
