@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import numpy as np
 
@@ -14,17 +15,22 @@ from components.coordinator.statistics import (
     account_analysis,
     curve_statistics,
     frequency,
-    trade_analysis,
+    trade_statistics,
 )
+from components.coordinator.trades import TradeAnalysis
 from schemas import AccountReport, AmbiguityReport, ClosedTrade, EquityCurve
 
 _NS_PER_HOUR = 3_600_000_000_000
+_TRADE = np.dtype([("pnl", "f8"), ("quantity", "f8"), ("held_ns", "i8")])
+_pack_trade = struct.Struct("=ddq").pack
+"""A trade as `_TRADE` has it. Made of it when it comes: a little later it would be out of the core's cache."""
+_MOST_WAITING = 65_536 * _TRADE.itemsize
 
 
 class Results:
     """Collects trades, the equity curve and the account's report; `bars`, `orders` and `rejected` orders are counted.
 
-    The curve costs no memory, a trade three numbers.
+    Neither the curve nor the trades cost any memory.
     """
 
     def __init__(self, run: RunSettings, convention: Convention) -> None:
@@ -35,19 +41,21 @@ class Results:
         self._convention = convention
         self._report: AccountReport | None = None
         self._ambiguity: dict[str, int | float] = {}
-        self._trades = 0
-        self._pnl: list[float] = []
-        self._quantities: list[float] = []
-        self._held_ns: list[int] = []
+        self._foreign_trades = 0
+        self._waiting = bytearray()
+        """Trades that are not analysed yet."""
+        self._analysis = TradeAnalysis()
         self._curve = CurveAnalysis()
 
     def add_trade(self, trade: ClosedTrade) -> None:
-        """Keep what the statistics need; trades in a currency that has no rate are counted only."""
-        self._trades += 1
-        if not trade.currency:
-            self._pnl.append(trade.realised_pnl)
-            self._quantities.append(trade.quantity)
-            self._held_ns.append(trade.exit_ts - trade.entry_ts)
+        """The next trade; those in a currency that has no rate are counted only."""
+        if trade.currency:
+            self._foreign_trades += 1
+            return
+        waiting = self._waiting
+        waiting += _pack_trade(trade.realised_pnl, trade.quantity, trade.exit_ts - trade.entry_ts)
+        if len(waiting) >= _MOST_WAITING:
+            self._gather()
 
     def add_curve(self, block: EquityCurve) -> None:
         """The next block of the curve."""
@@ -75,26 +83,36 @@ class Results:
 
     def counts(self) -> dict[str, int]:
         """The number of things that happened."""
+        self._gather()
         fills = self._report.fills if self._report is not None else 0
         return {
             "bars": self.bars,
             "orders": self.orders,
             "rejected": self.rejected,
             "fills": fills,
-            "trades": self._trades,
+            "trades": self._analysis.count + self._foreign_trades,
         }
 
     def statistics(self) -> Statistics:
         """Everything by name. Totals of the account are missing if nobody reported them."""
+        self._gather()
         per_year = self._run.periods_per_year or frequency(self._curve.calendar)
         statistics = {
             **curve_statistics(self._curve, per_year, self._convention),
-            **trade_analysis(self._pnl, self._quantities, [held / _NS_PER_HOUR for held in self._held_ns]),
+            **trade_statistics(self._analysis),
         }
         if self._report is not None:
             statistics |= account_analysis(self._report, self._curve.equity.mean())
         statistics |= self._ambiguity
         return {name: None if _not_finite(value) else value for name, value in statistics.items()}
+
+    def _gather(self) -> None:
+        """Analyse the trades that wait."""
+        trades = np.frombuffer(self._waiting, _TRADE)
+        self._waiting = bytearray()
+        # Python divides whole numbers of any size exactly, and rounds once.
+        hours = np.array([held / _NS_PER_HOUR for held in trades["held_ns"].tolist()], np.float64)
+        self._analysis.add(trades["pnl"], trades["quantity"], hours)
 
 
 def _not_finite(value: object) -> bool:

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from components.coordinator.curve import Calendar, CurveAnalysis, Drawdown, Returns
+from components.coordinator.trades import TradeAnalysis
 from schemas import AccountReport
 from schemas.control import StatisticValue
 
@@ -43,17 +44,23 @@ def trade_analysis(pnl: Sequence[float], quantities: Sequence[float], hours: Seq
     `hours` has how long trades were held, of those of which it is known. Without trades every value is 0.0;
     `profit_factor` is None when nothing was lost.
     """
-    wins = [p for p in pnl if p > 0]
-    losses = [p for p in pnl if p < 0]
+    analysis = TradeAnalysis()
+    analysis.add(*(np.array(values, dtype=np.float64) for values in (pnl, quantities, hours)))
+    return trade_statistics(analysis)
+
+
+def trade_statistics(analysis: TradeAnalysis) -> Statistics:
+    """The same of the trades that were analysed."""
+    wins, losses = analysis.wins, analysis.losses
     return {
-        "win_rate": len(wins) / len(pnl) if pnl else 0.0,
-        "profit_factor": math.fsum(wins) / -math.fsum(losses) if losses else None,
-        "avg_win": mean(wins),
-        "avg_loss": mean(losses),
-        "avg_holding_time": mean(hours),
-        "max_win": max(wins, default=0.0),
-        "max_loss": min(losses, default=0.0),
-        "avg_trade_size": mean(list(map(abs, quantities))),
+        "win_rate": wins.count / analysis.count if analysis.count else 0.0,
+        "profit_factor": wins.total() / -losses.total() if losses.count else None,
+        "avg_win": wins.mean(),
+        "avg_loss": losses.mean(),
+        "avg_holding_time": analysis.hours.mean(),
+        "max_win": analysis.largest_win,
+        "max_loss": analysis.largest_loss,
+        "avg_trade_size": analysis.sizes.mean(),
     }
 
 
@@ -117,11 +124,6 @@ def account_analysis(report: AccountReport, average: float) -> Statistics:
         "slippage_cost": report.slippage_cost,
         "turnover": report.traded_value / average if average > 0 else None,
     }
-
-
-def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean; 0.0 of nothing."""
-    return math.fsum(values) / len(values) if values else 0.0
 
 
 def risk(returns: Returns, per_year: float, convention: Convention) -> Statistics:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.coordinator.exact import exact_sum
+from components.coordinator.exact import ExactSum, exact_sum
 
 finite = st.floats(-1e290, 1e290)
 scales = st.sampled_from([1e-320, 1e-300, 1e-17, 1.0, 1e5, 1e200])
@@ -32,6 +32,15 @@ def test_it_is_exact_however_many_and_however_different_they_are(seed, count, sc
 def test_odd_values_are_summed_as_well(values):
     found = exact_sum(np.array(values, dtype=np.float64))
     assert (found, math.copysign(1.0, found)) == (math.fsum(values), 1.0)
+
+
+@given(st.lists(finite, max_size=60), st.integers(1, 9))
+def test_it_is_the_same_in_whatever_blocks_they_come(values, size):
+    found = ExactSum()
+    for start in range(0, len(values), size):
+        found.add(np.array(values[start : start + size]))
+    assert (found.count, found.total()) == (len(values), math.fsum(values))
+    assert found.mean() == (math.fsum(values) / len(values) if values else 0.0)
 
 
 def test_what_is_no_number_is_none():

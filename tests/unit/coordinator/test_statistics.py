@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bus.runtime.settings import RunSettings
+from components.coordinator import results
 from components.coordinator.curve import CurveAnalysis, Drawdown, Returns
 from components.coordinator.results import Results
 from components.coordinator.statistics import (
@@ -271,6 +272,53 @@ def test_without_trades_everything_is_zero_and_there_is_no_profit_factor():
 
 def test_without_losses_there_is_no_profit_factor():
     assert trade_analysis([100.0], [10.0], [2.0])["profit_factor"] is None
+
+
+def mean(values):
+    return math.fsum(values) / len(values) if values else 0.0
+
+
+def trades_in_plain_python(trades):
+    """By the definitions, over all trades at once."""
+    wins, losses = ([t.realised_pnl for t in trades if sign * t.realised_pnl > 0] for sign in (1, -1))
+    return {
+        "win_rate": len(wins) / len(trades) if trades else 0.0,
+        "profit_factor": math.fsum(wins) / -math.fsum(losses) if losses else None,
+        "avg_win": mean(wins),
+        "avg_loss": mean(losses),
+        "avg_holding_time": mean([(t.exit_ts - t.entry_ts) / HOUR_NS for t in trades]),
+        "max_win": max(wins, default=0.0),
+        "max_loss": min(losses, default=0.0),
+        "avg_trade_size": mean([t.quantity for t in trades]),
+    }
+
+
+def a_closed_trade(pnl, quantity, entry_ts, held_ns, currency):
+    times_and_prices = (entry_ts, 1.0, entry_ts + held_ns, 1.0)
+    return ClosedTrade("p-1", "AAPL", Direction.BUY, quantity, *times_and_prices, pnl, 0.0, currency=currency)
+
+
+SOME_TRADES = st.builds(
+    a_closed_trade,
+    st.floats(1e-9, 1e9) | st.floats(-1e9, -1e-9) | st.sampled_from([0.0, -0.0, 0.1, -0.1]),
+    st.floats(0.0, 1e6),
+    st.integers(0, 2**61),
+    st.integers(0, 2**62),
+    st.sampled_from(["", "", "EUR"]),
+)
+
+
+@given(st.lists(SOME_TRADES, max_size=20), st.integers(1, 9))
+def test_trades_in_blocks_are_to_the_bit_what_all_at_once_are(trades, at_once):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "_MOST_WAITING", at_once * results._TRADE.itemsize)
+        collected = Results(RunSettings(), "specification")
+        for trade in trades:
+            collected.add_trade(trade)
+        expected = trades_in_plain_python([trade for trade in trades if not trade.currency])
+        found = collected.statistics()
+        assert {name: found[name] for name in expected} == expected
+        assert collected.counts()["trades"] == len(trades)
 
 
 def test_a_round_trip_is_held_for_hours():
