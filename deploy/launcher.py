@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +18,17 @@ from bus.log import DigestLog, Log, LogWriter
 from bus.runtime.garbage import collected_rarely
 from bus.runtime.modes import ExecutionMode
 from bus.wave import WaveBus
-from deploy import __version__
+from deploy import __version__, json_text
 from deploy.hosting import Hosting
 from deploy.live import Watch, live_conductor
 from deploy.live_hosting import open_live
 from deploy.plan import Plan
-from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_json
+from deploy.run_folder import COMPLETED, FAILED, INTERRUPTED, RunFolder, make_run_folder, write_text
 from deploy.stopping import Interrupted, StopRequest
 from deploy.tables import Table, equity_rows, equity_table, write_trades
+from deploy.trades import Trades
 from schemas import ClosedTrade, ComponentFailed, EquityCurve, Halt, RunCompleted, RunStarted
-from schemas.codec import to_builtins
-from schemas.registry import MESSAGE_TYPES
+from schemas.registry import MESSAGE_TYPES, fields
 
 AnyBus = LocalBus | WaveBus | LiveBus
 
@@ -46,7 +48,7 @@ class RunResult:
     digest: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
-    trades: list[ClosedTrade] = field(default_factory=list)
+    trades: Trades = field(default_factory=Trades)
     tables: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
     ready_s: float = 0.0
@@ -68,6 +70,22 @@ class RunResult:
 
     def document(self) -> dict[str, Any]:
         """The result as one JSON object."""
+        trades = [trade for trades in self._trades() for trade in trades]
+        return {**self._before_trades(), "trades": trades, **self._after_trades()}
+
+    def json_text(self, indent: int | None = None) -> Iterator[str]:
+        """That object as JSON text, piece by piece.
+
+        Raises:
+            ValueError: a result is NaN or infinity, which JSON does not have.
+        """
+        return json_text.text_of(self._before_trades(), "trades", self._trades(), self._after_trades(), indent)
+
+    def _trades(self) -> Iterator[list[dict[str, Any]]]:
+        names = fields(ClosedTrade)
+        return ([dict(zip(names, row, strict=True)) for row in rows] for rows in self.trades.rows())
+
+    def _before_trades(self) -> dict[str, Any]:
         return {
             "run_id": self.run_id,
             "run_dir": self.run_dir,
@@ -80,7 +98,10 @@ class RunResult:
             "orders": self.counts.get("Order", 0),
             "fills": self.counts.get("Fill", 0),
             "statistics": self.statistics,
-            "trades": [to_builtins(trade) for trade in self.trades],
+        }
+
+    def _after_trades(self) -> dict[str, Any]:
+        return {
             "tables": self.tables,
             "elapsed_s": round(self.elapsed_s, 6),
             "ready_s": round(self.ready_s, 6),
@@ -140,7 +161,7 @@ def _write_results(folder: RunFolder, result: RunResult, equity: Table) -> None:
         **({"slow_handlers": result.slow_handlers} if result.slow_handlers else {}),
         error=result.error,
     )
-    write_json(folder.path / "results.json", result.document())
+    write_text(folder.path / "results.json", itertools.chain(result.json_text(indent=2), "\n"))
 
 
 @dataclass
@@ -156,7 +177,8 @@ class _Run:
 
     def execute(self) -> RunResult:
         plan = self.plan
-        result = RunResult(self.folder.run_id, str(self.folder.path), plan.mode, plan.placement)
+        folder = self.folder.path
+        result = RunResult(self.folder.run_id, str(folder), plan.mode, plan.placement, trades=Trades(folder))
         started, ready_cpu_s = time.perf_counter(), time.process_time()
         log = _make_log(plan, self.folder)
         bus: AnyBus | None = None
@@ -180,7 +202,7 @@ class _Run:
         return result
 
     def _conduct(self, bus: AnyBus, result: RunResult) -> None:
-        bus.tap(ClosedTrade, result.trades.append)
+        bus.tap(ClosedTrade, result.trades.add)
         bus.tap(EquityCurve, lambda block: self.equity.add(equity_rows(block)))
         completed = self._run(bus, result)
         result.statistics = completed.statistics

@@ -9,6 +9,7 @@ import os
 import platform
 import secrets
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,23 @@ def _begin(folder: RunFolder, plan: Plan, started: dt.datetime) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one step: a reader sees the old file or the new one, never half of either.
+    """Write JSON in one step, as `write_text` does.
 
     Raises:
         ValueError: the content holds NaN or infinity, which JSON does not have.
     """
+    write_text(path, (json.dumps(content, indent=2, allow_nan=False), "\n"))
+
+
+def write_text(path: Path, pieces: Iterable[str]) -> None:
+    """Write text in one step: a reader sees the old file or the new one, never half of either."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def code_hash() -> str:

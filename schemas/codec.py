@@ -7,12 +7,14 @@ reader of them that we measured (docs/benchmarks.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from schemas.base import Message, unpack_column
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
+
+_Any = TypeVar("_Any", bound=Message)
 
 
 class DecodeError(ValueError):
@@ -24,6 +26,7 @@ encode: Final[Callable[[Message], bytes]] = _ENCODER.encode
 """A message's payload. Raises TypeError for a field that is neither plain Python nor a message (numpy scalars)."""
 encode_all: Final[Callable[[Sequence[Message]], bytes]] = _ENCODER.encode
 """A msgpack array of messages: a head of 1, 3 (from 16 on) or 5 (from 65,536 on) bytes, and their payloads."""
+_DECODE_ROWS: Final[Callable[[bytes], list[list[Any]]]] = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 _DECODERS: Final[dict[int, Callable[[bytes | memoryview], Message]]] = {
     type_id: msgspec.msgpack.Decoder(cls).decode for type_id, cls in MESSAGE_TYPES.items()
@@ -44,6 +47,20 @@ def decode(type_id: int, payload: bytes | memoryview) -> Message:
         return decoder(payload)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise DecodeError(f"{MESSAGE_TYPES[type_id].__name__}: {error}") from error
+
+
+def decode_all(message_type: type[_Any], payloads: bytes, count: int) -> list[_Any]:
+    """So many messages of one type, whose payloads stand one behind the other."""
+    return msgspec.msgpack.decode(_array_head(count) + payloads, type=list[message_type])  # type: ignore[valid-type]
+
+
+def decode_rows(payloads: bytes, count: int) -> list[list[Any]]:
+    """The same messages, as lists of the plain values of their fields."""
+    return _DECODE_ROWS(_array_head(count) + payloads)
+
+
+def _array_head(count: int) -> bytes:
+    return b"\xdd" + count.to_bytes(4, "big")
 
 
 def canonical(message: Message) -> Message:

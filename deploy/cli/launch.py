@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -35,7 +34,9 @@ def command(config: Path, settings: tuple[str, ...], placement: str | None, as_j
         with _progress_bar() as progress, standard_output_to_error():
             result = launch(plan, progress, StopRequest())
     if as_json:
-        click.echo(json.dumps(result.document(), allow_nan=False))
+        for text in result.json_text():
+            click.echo(text, nl=False)
+        click.echo()
     else:
         from deploy.cli.report import print_report
 

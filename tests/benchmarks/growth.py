@@ -62,14 +62,15 @@ def piece_times(components: dict[str, Any], bars: int, turn: Turn = lambda: None
 def long_runs(turn: Turn, bars: int, times: int) -> tuple[float, float]:
     """Of an empty strategy, run so many times: CPU microseconds a bar, and peak resident memory (MB)."""
     found = [each for _ in range(times) for each in piece_times(_EMPTY, bars, turn)]
-    return statistics.fmean(found), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return statistics.fmean(found), _peak_mb()
 
 
-def early_and_late(bars: int) -> tuple[float, float]:
-    """Of an order on every bar: CPU microseconds an order in the first and in the last quarter of a run."""
+def early_and_late(bars: int) -> tuple[float, float, float]:
+    """Of an order on every bar: CPU microseconds an order in the first and in the last quarter of a run, and peak
+    resident memory (MB), its results written."""
     times = piece_times(_TURNS, bars)
     quarter = len(times) // 4
-    return statistics.median(times[:quarter]), statistics.median(times[-quarter:])
+    return statistics.median(times[:quarter]), statistics.median(times[-quarter:]), _peak_mb()
 
 
 def quiet_bars(turn: Turn, orders: int, bars: int) -> list[float]:
@@ -80,11 +81,15 @@ def quiet_bars(turn: Turn, orders: int, bars: int) -> list[float]:
     return piece_times(_ladder(orders), bars, turn)[1:]
 
 
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def measure(options: Options) -> Iterator[Result]:
     """Length, memory, orders that were, orders that wait."""
     many = 10_000_000 if options.full else 1_000_000
     yield from _length(many, options.runs)
-    yield _orders(200_000 if options.full else 50_000, options.runs)
+    yield from _orders(400_000 if options.full else 50_000, options.runs)
     yield _waiting(100_000 if options.full else 20_000, options.runs)
 
 
@@ -98,10 +103,11 @@ def _length(bars: int, runs: int) -> Iterator[Result]:
     yield median_of(f"peak memory, {bars} bars", memory, "MB", aim=MEMORY_AIM_MB)
 
 
-def _orders(bars: int, runs: int) -> Result:
+def _orders(bars: int, runs: int) -> Iterator[Result]:
     found = [alone(early_and_late, bars) for _ in range(runs)]
-    early, late = zip(*found, strict=True)
-    return ratio_of(f"time an order, last quarter to first of {bars}", late, early, aim=GROWTH_AIM)
+    early, late, memory = zip(*found, strict=True)
+    yield ratio_of(f"time an order, last quarter to first of {bars}", late, early, aim=GROWTH_AIM)
+    yield median_of(f"peak memory, an order on each of {bars} bars", memory, "MB", aim=MEMORY_AIM_MB)
 
 
 def _waiting(orders: int, runs: int) -> Result:

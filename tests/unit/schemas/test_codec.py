@@ -8,10 +8,19 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 
-from schemas import Bar, Direction, FeeLine, Halt, Message, SubmitOrder
-from schemas.codec import DecodeError, canonical, decode, encode, to_builtins, type_id_of
+from schemas import Bar, Direction, FeeLine, Halt, Message, Signal, SubmitOrder
+from schemas.codec import (
+    DecodeError,
+    canonical,
+    decode,
+    decode_all,
+    decode_rows,
+    encode,
+    to_builtins,
+    type_id_of,
+)
 from schemas.registry import TYPE_IDS
-from tests.support.builders import a_bar, a_fill, an_order
+from tests.support.builders import a_bar, a_fill, a_signal, an_order
 from tests.support.messages import any_message
 
 
@@ -134,3 +143,11 @@ def test_builtins_of_nested_messages_are_keyed_too():
     assert found["order"]["order_id"] == "risk-1"
     assert type(found["order"]["direction"]) is str
     assert to_builtins(a_fill(fees=(FeeLine("sec", 1.0),)))["fees"] == [{"name": "sec", "amount": 1.0}]
+
+
+@pytest.mark.parametrize("count", [0, 1, 20, 70_000])
+def test_messages_that_stand_behind_each_other_are_decoded_together(count):
+    signals = [a_signal(ts=n, price=n / 7) for n in range(count)]
+    payloads = b"".join(map(encode, signals))
+    assert decode_all(Signal, payloads, count) == signals
+    assert decode_rows(payloads, count) == [list(to_builtins(signal).values()) for signal in signals]
