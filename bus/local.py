@@ -103,8 +103,7 @@ class LocalBus:
                 sound = _ascending([now_ns, *times])
             route, part, start = self._routes[run.message_type], run.part(0, sound), 0
             while start < sound:
-                hand_out = self._one_by_one if self._outlook.is_busy else self._until_answered
-                start = hand_out(source, route, part, start)
+                start = self._until_answered(source, route, part, start)
             if sound < len(run):
                 before, after = [now_ns, *times][sound : sound + 2]
                 raise ProtocolError(f"{component.name} went back in time: {after} after {before} (ns UTC)")
@@ -156,31 +155,6 @@ class LocalBus:
         else:
             outlook.unanswered()
         return end
-
-    def _one_by_one(self, source: int, route: Route, run: Block, start: int) -> int:
-        """Hand out messages of a run to everybody, from `start` on, while they are answered; return what is next."""
-        clock, order, outlook, handler = self.clock, self._order, self._outlook, None
-        answers, handlers, take_in = order.answers, route.handlers, order.take_in
-        for index in range(start, len(run)):
-            message = run[index]
-            clock.now_ns = message.ts
-            order.heeds = True
-            try:
-                for handler in handlers:
-                    handler(message)
-            except BaseException as error:
-                raise blame(handler, error) from error
-            finally:
-                order.heeds = False
-                take_in(source, route, run, index, index + 1)
-            if not answers:
-                outlook.unanswered()
-                return index + 1
-            goes_on = outlook.answered()
-            order.settle()
-            if not goes_on:
-                return index + 1
-        return len(run)
 
     def _hear(self, handlers: Sequence[Handler], run: Block, start: int, end: int) -> None:
         """Call handlers with the messages of a run up to one that is answered; `_heard` is the index behind it."""

@@ -47,16 +47,15 @@ class Outlook:
         self._goes_on = [False] * (_STREAK + 1)
         """By the length of a streak, whether the last one of that length went on."""
 
-    def answered(self, alone: bool = True) -> bool:
-        """A message was answered, `alone` if others before it were not handed out with it. Returns `is_busy`."""
+    def answered(self, alone: bool) -> None:
+        """A message was answered, `alone` if others before it were not handed out with it."""
         self.look = _LEAST
         streak = self._streak if alone else 0
         self._goes_on[streak] = True
         if streak < _STREAK:
             streak += 1
         self._streak = streak
-        self.is_busy = is_busy = self._goes_on[streak]
-        return is_busy
+        self.is_busy = self._goes_on[streak]
 
     def unanswered(self) -> None:
         """None of the messages that were handed out was answered."""
@@ -95,6 +94,8 @@ class Route:
 
     def parted(self, run: Block, start: int, outlook: Outlook) -> Parting:
         """Who is handed messages of a run from `start` on, and how."""
+        if outlook.is_busy:
+            return self.handlers, [], [], start + 1
         message_type = self.message_type
         at_once: list[Handler] = []
         later: list[Taker] = []

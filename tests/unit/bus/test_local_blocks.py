@@ -183,16 +183,8 @@ def test_nobody_is_asked_about_what_it_foretold():
     assert waits.heard == 8
 
 
-class EveryBar(EveryThird):
-    """A signal on every bar."""
-
-    @handles(Bar)
-    def on_bar(self, bar: Bar) -> None:
-        self.emit(a_signal())
-
-
-class Silent(Waits):
-    """Answers nothing, and says so of one bar at a time."""
+class Reticent(Waits):
+    """Says of nothing that it will not answer it, and answers nothing."""
 
     @handles(Bar)
     def on_bar(self, bar: Bar) -> None:
@@ -200,7 +192,22 @@ class Silent(Waits):
 
     def unanswered(self, bars: Block, start: int, most: int) -> int:
         self.asked.append(self.heard)
-        return 1
+        return 0
+
+
+class Silent(Reticent):
+    """Says of one bar at a time that it will not answer it."""
+
+    def unanswered(self, bars: Block, start: int, most: int) -> int:
+        return super().unanswered(bars, start, most) + 1
+
+
+class EveryBar(EveryThird):
+    """A signal on every bar."""
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        self.emit(a_signal())
 
 
 def test_nobody_is_asked_any_more_where_bars_are_answered_one_after_another():
@@ -222,18 +229,6 @@ def test_nobody_is_asked_about_a_bar_after_an_answered_one_if_that_was_answered_
     a_run(silent, TwoInFour("strategy"))
     assert silent.asked == [0, 1, 2, 3, 4, 6, 7], "the sixth comes after the fifth as the second after the first"
     assert silent.heard == 8
-
-
-class Reticent(Waits):
-    """Says of nothing that it will not answer it, and answers nothing."""
-
-    @handles(Bar)
-    def on_bar(self, bar: Bar) -> None:
-        self.heard += 1
-
-    def unanswered(self, bars: Block, start: int, most: int) -> int:
-        self.asked.append(self.heard)
-        return 0
 
 
 def test_who_says_nothing_is_asked_again_after_one_message_then_after_two_and_so_on():
