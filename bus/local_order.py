@@ -16,7 +16,7 @@ from typing import Final
 
 from bus.local_route import Route
 from bus.log import TOGETHER, Log
-from bus.record import HEAD, encode_record
+from bus.record import HEAD, HEADER_SIZE
 from bus.runtime.block import Block
 from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
@@ -25,9 +25,9 @@ from bus.runtime.runner import Member, emitted_types, failure, is_ours, nothing_
 from bus.sequencer import HUB, Sequencer
 from bus.topics import Wiring
 from schemas import Message
-from schemas.codec import encode
+from schemas.codec import encode_into
 
-_pack_head = HEAD.pack
+_pack_head_into = HEAD.pack_into
 
 _COUNTED_TOGETHER: Final = 4096
 _NOBODY: Final = -1
@@ -163,8 +163,8 @@ class Captured(_Order):
     def record(self, message: Message) -> None:
         """Give a message of the hub that nobody hears its place in the order."""
         sequencer, route = self._sequencer, self._routes[type(message)]
-        payload, seq = encode(message), sequencer.admit(HUB)
-        self._log.append(seq, self._clock.now_ns, sequencer.last[HUB], 0, HUB, route.type_id, payload)
+        seq = sequencer.admit(HUB)
+        self._log.append_message(seq, self._clock.now_ns, sequencer.last[HUB], 0, HUB, route.type_id, message)
         route.count += 1
 
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
@@ -173,8 +173,7 @@ class Captured(_Order):
         seq, source_seq = sequencer.head + 1, sequencer.last[source] + 1
         if count == 1:
             message = run[start]
-            record = encode_record(seq, message.ts, source_seq, 0, source, route.type_id, encode(message))
-            self._log.append_record(record)
+            self._log.append_message(seq, message.ts, source_seq, 0, source, route.type_id, message)
         else:
             self._log.append_run(seq, source_seq, source, route.type_id, run, start, end)
         sequencer.head += count
@@ -184,8 +183,8 @@ class Captured(_Order):
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
         answers, ways, sequencer, now_ns = self.answers, self._ways, self._sequencer, self._clock.now_ns
-        last, append_record, heard, handler = sequencer.last, self._log.append_record, sequencer.head, None
-        seq, known, outside = heard, len(answers), self._outside
+        last, waiting, heard, handler = sequencer.last, self._log.waiting, sequencer.head, None
+        seq, known, outside, end = heard, len(answers), self._outside, len(waiting)
         causes = [heard if outside == _NOBODY else 0] * known
         self.heeds = True
         try:
@@ -196,19 +195,25 @@ class Captured(_Order):
                 elif source == _NOBODY:
                     source = sources.popleft()
                 handler = None
-                payload = encode(message)
+                # As `append_message` does it, without the call.
+                begin = end + HEADER_SIZE
+                encode_into(message, waiting, begin)
+                behind = len(waiting)
                 seq += 1
                 last[source] = source_seq = last[source] + 1
-                append_record(_pack_head(len(payload), seq, now_ns, source_seq, cause, source, type_id) + payload)
+                _pack_head_into(waiting, end, behind - begin, seq, now_ns, source_seq, cause, source, type_id)
+                end = behind
                 for handler in handlers:
                     handler(message)
                 while known < len(answers):
                     causes.append(seq)
                     known += 1
         except BaseException as error:
+            del waiting[end:]  # half a record
             raise blame(handler, error) from error
         finally:
             sequencer.head, self._outside = seq, _NOBODY
+            self._log.wrote(seq - heard)
             self._settled(seq - heard)
         self._log.settle(TOGETHER)
 

@@ -19,26 +19,31 @@ import struct
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from zlib import crc32
 
 from blake3 import blake3
+from isal.isal_zlib import crc32
 
 from bus.errors import LogError
-from bus.record import FOOTER_TYPE, SEAL_TYPE, encode_record, fitting
+from bus.record import FOOTER_TYPE, HEAD, HEADER_SIZE, SEAL_TYPE, encode_record, fitting
 from bus.record_run import FEW, MOST, BlockEncoder
 from bus.runtime.block import Block
-from schemas.codec import encode
+from schemas import Message
+from schemas.codec import encode_into
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+_pack_head_into = HEAD.pack_into
+
 MAGIC: Final = b"ADMFLOG\x01"
 SUFFIX: Final = ".admflog"
 SEAL_BYTES: Final = 128 * 1024
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
-TOGETHER: Final = 256
-"""So many records are worth the while of taking them in; more do not stay in the processor's cache."""
+TOGETHER: Final = 32 * 1024
+"""So many bytes of records are worth the while of taking them in; more do not stay in the processor's cache."""
+_MANY: Final = 256
+"""So many records of equal length are taken in as they are."""
 FIRST_EPOCH: Final = 1
 """Until runs can be taken over the only one."""
 _HEAD: Final = struct.Struct("<8sIQ32s")
@@ -96,11 +101,13 @@ class _Appends(ABC):
     def __init__(self) -> None:
         self.records = 0
         """Those that have been taken in."""
+        self.waiting = bytearray()
+        """Records, one behind another, that are taken in later, at the latest by `settle`. Who writes some there says
+        how many by `wrote`."""
+        self._count = 0
+        """How many wait."""
         self._digest = new_digest()
         self._encoder = BlockEncoder()
-        self._waiting: list[bytes] = []
-        self.append_record = self._waiting.append
-        """Append the record with these bytes. It is taken in later, at the latest by `settle`."""
 
     def append(
         self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, payload: bytes
@@ -108,25 +115,48 @@ class _Appends(ABC):
         """Append the record and return its bytes, which are those of `encode_record`."""
         record = encode_record(seq, ts, source_seq, cause, source, type_id, payload)
         self.append_record(record)
-        self.settle(TOGETHER if len(record) < SEAL_BYTES else 1)
+        self.settle(TOGETHER)
         return record
 
-    def settle(self, at_least: int = 1) -> None:
-        """Take in the records that were appended, if they are so many."""
-        waiting = self._waiting
-        if len(waiting) < at_least:
-            return
+    def append_record(self, record: bytes) -> None:
+        """Append the record with these bytes."""
+        self.waiting += record
+        self._count += 1
+
+    def append_message(
+        self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, message: Message
+    ) -> None:
+        """Append the record of a message."""
+        waiting = self.waiting
+        start = len(waiting)
+        begin = start + HEADER_SIZE
         try:
-            while waiting:
-                data, count, room = b"".join(waiting), len(waiting), self._room()
-                if len(data) > room:
-                    count = fitting(waiting, room)
-                    data = b"".join(waiting[:count])
-                del waiting[:count]
-                self._take(data, count)
+            encode_into(message, waiting, begin)
+            _pack_head_into(waiting, start, len(waiting) - begin, seq, ts, source_seq, cause, source, type_id)
         except BaseException:
-            waiting.clear()  # nothing may follow what is lacking
+            del waiting[start:]
             raise
+        self._count += 1
+
+    def wrote(self, count: int) -> None:
+        """So many records more stand in `waiting`."""
+        self._count += count
+
+    def settle(self, at_least: int = 1) -> None:
+        """Take in the records that were appended, if they are so many bytes."""
+        if len(self.waiting) < at_least:
+            return
+        data, self.waiting = self.waiting, bytearray()
+        count, self._count = self._count, 0
+        room = self._room()
+        if len(data) <= room:
+            self._take(data, count)
+            return
+        start = 0
+        while start < len(data):
+            part, end = fitting(data, start, self._room())
+            self._take(data[start:end], part)
+            start = end
 
     def append_run(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
@@ -138,24 +168,25 @@ class _Appends(ABC):
         behind = end
         while start < behind:
             end = min(behind, start - start % MOST + MOST)
+            count = end - start
             run = (seq, source_seq, source, type_id, block, start, end)
-            if end - start >= TOGETHER and (records := self._encoder.together(*run)) is not None:
+            records = self._encoder.together(*run) if count >= FEW else None
+            if records is None:
+                self._append_each(*run)
+            elif count < _MANY:
+                self.waiting.extend(records.view("u1"))
+                self._count += count
+            else:
                 self.settle()
                 self._append_equal(records)
-            elif end - start >= FEW and (listed := self._encoder.listed(*run)) is not None:
-                self._waiting += listed
-            else:
-                self._append_each(*run)
-            seq, source_seq, start = seq + end - start, source_seq + end - start, end
+            seq, source_seq, start = seq + count, source_seq + count, end
         self.settle(TOGETHER)
 
     def _append_each(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
     ) -> None:
-        for message in block[start:end]:
-            self.append_record(encode_record(seq, message.ts, source_seq, 0, source, type_id, encode(message)))
-            seq += 1
-            source_seq += 1
+        for n, message in enumerate(block[start:end]):
+            self.append_message(seq + n, message.ts, source_seq + n, 0, source, type_id, message)
 
     def _append_equal(self, records: NDArray[Any]) -> None:
         """Take in equally long records."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from typing import BinaryIO, Final
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 from bus.errors import LogError
 from bus.log import SEGMENT_HEAD_SIZE

@@ -10,10 +10,7 @@ for each.
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
-from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate
 from typing import Final, NamedTuple
 
 from bus.errors import LogError
@@ -26,6 +23,7 @@ OUTLINE: Final = struct.Struct("<IQ26xH")
 """Of the head what finding records needs: length, seq, type."""
 LENGTH: Final = struct.Struct("<I")
 """The first field of the head."""
+_length_of = LENGTH.unpack_from
 SEQ_OFFSET: Final = 4
 SEQ_SIZE: Final = 8
 MAX_PAYLOAD: Final = 64 * 1024 * 1024
@@ -68,25 +66,23 @@ def encode_record(seq: int, ts: int, source_seq: int, cause: int, source: int, t
     return _pack_head(length, seq, ts, source_seq, cause, source, type_id) + payload
 
 
-def fitting(records: Sequence[bytes], room: int) -> int:
-    """How many of the records can be written: each where some of so many bytes is left.
+def fitting(data: bytearray, start: int, room: int) -> tuple[int, int]:
+    """How many of the records in `data` from `start` on can be written, and where the last of them ends: each that
+    begins within so many bytes.
 
     Raises:
         LogError: the first one's payload is longer than a reader would accept.
     """
-    ends = list(accumulate(map(len, records)))
-    count = min(1 + bisect_left(ends, room), len(ends))
-    if ends[count - 1] > MAX_PAYLOAD and max(map(len, records[:count])) - HEADER_SIZE > MAX_PAYLOAD:
-        return _up_to_too_long(records[:count])
-    return count
-
-
-def _up_to_too_long(records: Sequence[bytes]) -> int:
-    count = next(n for n, record in enumerate(records) if len(record) - HEADER_SIZE > MAX_PAYLOAD)
-    if not count:
-        type_id = int.from_bytes(records[0][HEADER_SIZE - 2 : HEADER_SIZE], "little")
-        raise too_long(type_id, len(records[0]) - HEADER_SIZE)
-    return count
+    count, end, behind = 0, start, min(start + room, len(data))
+    while end < behind:
+        (length,) = _length_of(data, end)
+        if length > MAX_PAYLOAD:
+            if not count:
+                raise too_long(int.from_bytes(data[end + HEADER_SIZE - 2 : end + HEADER_SIZE], "little"), length)
+            break
+        count += 1
+        end += HEADER_SIZE + length
+    return count, end
 
 
 def too_long(type_id: int, length: int) -> LogError:

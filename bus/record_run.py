@@ -55,16 +55,6 @@ class BlockEncoder:
     def __init__(self) -> None:
         self._window: _Window | None = None
 
-    def listed(
-        self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
-    ) -> list[bytes] | None:
-        """The same as `together` gives, one by one."""
-        window = self._at(source, type_id, block, start)
-        if window is None:
-            return None
-        records: list[bytes] = window.numbered(seq, source_seq, start, end).tolist()
-        return records
-
     def together(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
     ) -> NDArray[Any] | None:

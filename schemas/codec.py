@@ -24,6 +24,8 @@ class DecodeError(ValueError):
 _ENCODER: Final = msgspec.msgpack.Encoder()
 encode: Final[Callable[[Message], bytes]] = _ENCODER.encode
 """A message's payload. Raises TypeError for a field that is neither plain Python nor a message (numpy scalars)."""
+encode_into: Final[Callable[[Message, bytearray, int], None]] = _ENCODER.encode_into
+"""Writes a message's payload at an offset; it ends where the bytes then end. Raises as `encode` does."""
 encode_all: Final[Callable[[Sequence[Message]], bytes]] = _ENCODER.encode
 """A msgpack array of messages: a head of 1, 3 (from 16 on) or 5 (from 65,536 on) bytes, and their payloads."""
 _DECODE_ROWS: Final[Callable[[bytes], list[list[Any]]]] = msgspec.msgpack.Decoder(list[list[Any]]).decode

@@ -50,13 +50,16 @@ def append_each(log: Log, seq: int, source_seq: int, source: int, type_id: int, 
 class EagerLog(DigestLog):
     """Takes in every record at once."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.append_record = self._append_record
-
-    def _append_record(self, record: bytes) -> None:
-        self._waiting.append(record)
+    def append_record(self, record: bytes) -> None:
+        super().append_record(record)
         self.settle()
+
+    def append_message(self, *record: Any) -> None:
+        super().append_message(*record)
+        self.settle()
+
+    def settle(self, _at_least: int = 1) -> None:
+        super().settle()
 
 
 class KeepingLog(EagerLog):

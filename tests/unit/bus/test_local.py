@@ -140,7 +140,7 @@ class FullLog(EagerLog):
         self.room = room
 
     def _take(self, data, count: int) -> None:
-        if self.records == self.room:
+        if self.records + count > self.room:
             raise LogError("the disk is full")
         super()._take(data, count)
 

@@ -78,6 +78,10 @@ def test_a_message_that_no_reader_would_accept_is_not_written():
 
 
 def test_as_many_records_fit_as_begin_within_the_room():
-    records = [bytes(50)] * 10
-    assert r.fitting(records, 10_000) == 10
-    assert [r.fitting(records, room) for room in (1, 50, 51, 500, 501)] == [1, 1, 2, 10, 10]
+    record = a_record(bytes(10))
+    data, size = bytearray(10 * record), len(record)
+    assert size == 50
+    assert r.fitting(data, 0, 10_000) == (10, 500)
+    found = [r.fitting(data, 0, room) for room in (1, 50, 51, 500, 501)]
+    assert found == [(1, 50), (1, 50), (2, 100), (10, 500), (10, 500)]
+    assert r.fitting(data, 450, 51) == (1, 500)

@@ -28,8 +28,8 @@ def test_the_first_failure_is_the_one_that_is_told(tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise LogError("the disk is full")
 
-    monkeypatch.setattr(LogWriter, "append", refuse)
-    monkeypatch.setattr(LogWriter, "append_run", lambda *_: None)
+    monkeypatch.setattr(LogWriter, "append_message", refuse)
+    monkeypatch.setattr("bus.local_order.Captured.take_in", lambda *_: None)
     monkeypatch.setattr("bus.conductor.Conductor.run", lambda conductor: conductor.bus.feed(1, a_day()))
     content = {
         "bus": {"run_dir": str(tmp_path / "runs")},
