@@ -1,6 +1,7 @@
 """Many records at once: a run of messages from outside whose payloads are equally long, as bars of a symbol are.
 
-The bytes are those of `bus.record.encode_record`, and the work is done column by column.
+The bytes are those of `bus.record.encode_record`, and the work is done column by column: out of the arrays that the
+source has (see `bus.block_records`), or else out of what msgspec writes.
 
 msgspec writes a list of messages in a third of the time that it takes for them one by one, but does not say where each
 ends. In msgpack the first byte of a value says what it is and how long. So where those bytes are the same in all
@@ -9,10 +10,10 @@ payloads, the payloads are equally long; where they are not, the records are mad
 
 from __future__ import annotations
 
-import functools
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from bus.block_records import layout, table_of
 from bus.record import HEAD, HEADER_SIZE
 from bus.runtime.block import Block
 from schemas.codec import encode_all
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 # numpy is imported only when a run is encoded: most processes never do.
 
-FEW: Final = 12
+FEW: Final = 8
 """Fewer records are quicker encoded one by one."""
 LEAST: Final = 64
 """So long a run of records is worth the while of looking for it."""
@@ -31,7 +32,6 @@ MOST: Final = 1024
 """More do not stay in the processor's cache."""
 _LISTED: Final = 16
 """A list of so many messages, and up to 65,535, has a head of three bytes."""
-_LENGTHS_KEPT: Final = 16
 
 _UINT64, _ARRAY, _MAP, _TEXT = 0xCF, 0x90, 0x80, 0xA0
 _SIZES: Final = {
@@ -65,16 +65,12 @@ class BlockEncoder:
         window = self._at(source, type_id, block, start)
         if window is None:
             return None
-        records = window.numbered(seq, source_seq, start, end)
-        if start % MOST or end not in (start + MOST, len(block)):
-            return records.copy()
-        self._window = None  # what is handed out may not be numbered again
-        return records
+        return window.numbered(seq, source_seq, start, end)
 
     def _at(self, source: int, type_id: int, block: Block, start: int) -> _Window | None:
         first = start - start % MOST
         window = self._window
-        if window is None or window.block is not block or window.of != (first, source, type_id):
+        if window is None or window.block is not block or window.of != (first, source, type_id) or start < window.next:
             window = self._window = _Window(first, source, type_id, block)
         return window if window.records is not None else None
 
@@ -85,34 +81,53 @@ class _Window:
     def __init__(self, first: int, source: int, type_id: int, block: Block) -> None:
         self.of = first, source, type_id
         self.block = block
+        self.next = first
+        """Messages before this one have been numbered: their records are out of our hands, and may not change."""
         self.records: NDArray[Any] | None = None
-        messages = block[first : first + MOST]
-        payloads = equally_long(block, messages)
-        if payloads is None:
+        end = min(first + MOST, len(block))
+        table = table_of(block, first, end, source, type_id)
+        if table is None:
+            table = _table_of_payloads(block, first, end, source, type_id)
+        if table is None:
             return
-        import numpy as np
-
-        count, length = payloads.shape
-        fields = np.empty(count, _layout(length))
-        fields["length"] = length
-        fields["ts"] = times_of(messages, payloads)
-        fields["cause"] = 0
-        fields["source"] = source
-        fields["type"] = type_id
-        fields["payload"] = payloads.view(f"V{length}")[:, 0]
-        self.records = fields.view(f"V{fields.itemsize}")
-        self._order = np.arange(count, dtype=np.int64)
-        self._seqs, self._source_seqs = fields["seq"].view(np.int64), fields["source_seq"].view(np.int64)
+        self.records = table.view(f"V{table.itemsize}")
+        self._seqs, self._source_seqs = table["seq"].view("<i8"), table["source_seq"].view("<i8")
+        self._ahead: int | None = None
+        """How much further than its index a message's `source_seq` is, from `next` on."""
 
     def numbered(self, seq: int, source_seq: int, start: int, end: int) -> NDArray[Any]:
         """The records of messages from `start` to before `end`, of which these are the first one's numbers."""
+        import numpy as np
+
         assert self.records is not None
         first, _, _ = self.of
         part = slice(start - first, end - first)
-        order = self._order[: end - start]
-        self._seqs[part] = order + seq
-        self._source_seqs[part] = order + source_seq
+        self._seqs[part] = np.arange(seq, seq + end - start)
+        if source_seq - start != self._ahead:  # once a block, as nothing else comes from its source meanwhile
+            self._ahead = source_seq - start
+            rest = self._source_seqs[start - first :]
+            rest[:] = np.arange(source_seq, source_seq + len(rest))
+        self.next = end
         return self.records[part]
+
+
+def _table_of_payloads(block: Block, start: int, end: int, source: int, type_id: int) -> NDArray[Any] | None:
+    """The same as `table_of` gives, of what msgspec writes."""
+    messages = block[start:end]
+    payloads = equally_long(block, messages)
+    if payloads is None:
+        return None
+    import numpy as np
+
+    count, length = payloads.shape
+    table = np.empty(count, layout(length))
+    table["length"] = length
+    table["ts"] = times_of(messages, payloads)
+    table["cause"] = 0
+    table["source"] = source
+    table["type"] = type_id
+    table["payload"] = payloads.view(f"V{length}")[:, 0]
+    return table
 
 
 def equally_long(block: Block, messages: list[Any]) -> NDArray[Any] | None:
@@ -168,7 +183,7 @@ def run_length(data: bytes, offset: int, size: int, seq: int, type_id: int) -> i
         return 0
     import numpy as np
 
-    records = np.frombuffer(data, _layout(size - HEADER_SIZE), count, offset)
+    records = np.frombuffer(data, layout(size - HEADER_SIZE), count, offset)
     belongs = (
         (records["length"] == size - HEADER_SIZE)
         & (records["seq"] == np.arange(count, dtype=np.uint64) + np.uint64(seq))
@@ -199,12 +214,3 @@ def _structure(data: bytes, start: int) -> tuple[list[int], int]:
         if _MAP <= first < _TEXT:
             values += (first & 15) * (1 if first >= _ARRAY else 2)
     return firsts, at - start
-
-
-@functools.lru_cache(maxsize=_LENGTHS_KEPT)
-def _layout(payload: int) -> Any:
-    import numpy as np
-
-    head = "length <u4, seq <u8, ts <i8, source_seq <u8, cause <u8, source <u2, type <u2"
-    fields = [(name, kind) for name, kind in (field.split() for field in head.split(", "))]
-    return np.dtype([*fields, ("payload", f"V{payload}")])

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from operator import attrgetter, sub
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.base import Message
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -19,15 +22,23 @@ class Block(list[Any]):
     a block nor what it gives may be changed.
     """
 
-    __slots__ = ("_bounds", "_columns", "_gaps", "_only", "message_type")
+    __slots__ = ("_bounds", "_columns", "_gaps", "_only", "arrays", "message_type")
 
     def __init__(
-        self, messages: Iterable[Message], columns: Mapping[str, list[Any]] = _NONE, only: Mapping[str, Any] = _NONE
+        self,
+        messages: Iterable[Message],
+        columns: Mapping[str, list[Any]] = _NONE,
+        only: Mapping[str, Any] = _NONE,
+        arrays: Mapping[str, NDArray[Any]] = _NONE,
     ) -> None:
         """A block of messages of which some columns, and fields that are the same in all of them, are known already."""
         list.__init__(self, messages)
         self.message_type: type[Message] = type(self[0]) if self else Message
         """The type of all its messages."""
+        self.arrays = arrays
+        """Columns that its source has as arrays: of int64, of float64, or of equally long texts in UTF-8 (`V`).
+
+        They say what the messages say, and nobody changes them."""
         self._columns = dict(columns)
         self._only = dict(only)
         self._bounds: dict[str, tuple[Any, Any]] = {}
@@ -38,7 +49,8 @@ class Block(list[Any]):
         if start == 0 and end >= len(self):
             return self
         columns = {name: values[start:end] for name, values in self._columns.items()}
-        return Block(self[start:end], columns, {name: value for name, value in self._only.items() if value is not None})
+        only = {name: value for name, value in self._only.items() if value is not None}
+        return Block(self[start:end], columns, only, {name: values[start:end] for name, values in self.arrays.items()})
 
     def column(self, name: str) -> list[Any]:
         """The values of a field, one a message."""

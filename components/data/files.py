@@ -68,6 +68,14 @@ def load(path: Path, file_format: FileFormat, request: Request) -> Bars:
     return Bars(bars.symbols, bars.ts[inside], bars.code[inside], np.ascontiguousarray(bars.values[:, inside]))
 
 
+def texts_of(symbols: Sequence[str]) -> NDArray[np.void] | None:
+    """The symbols as texts of a block's array; None where they are not ASCII, or not equally long."""
+    (length, *others) = set(map(len, symbols))
+    if others or not length or not all(map(str.isascii, symbols)):
+        return None
+    return np.array(symbols, f"S{length}").view(f"V{length}")
+
+
 def read_tables(path: Path, file_format: FileFormat, symbols: Sequence[str], faults: Faults) -> list[Table]:
     """One table for each file that holds one of the symbols (none given: all files).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,6 +18,9 @@ from components.data.file_format import VALUE_COLUMNS, Column, FileFormat, TimeU
 from schemas import Bar, CloseRule, Message, StreamEnding
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from components.data.files import Bars, Request
 
 # numpy is imported only when data are read: every process of a run looks at this class, one of them reads.
@@ -117,29 +120,32 @@ class HistoricalDataHandler(Source):
 
     def blocks(self) -> Iterator[list[Message]]:
         """The bars in blocks of at most `block_size`."""
-        ts = self._bars.ts
+        from components.data.files import texts_of
+
+        ts, texts = self._bars.ts, texts_of(self._bars.symbols)
         size = self.parameters.block_size
         last_from = self._first_of_last_timestamp()
         for start in range(0, len(ts), size):
-            block = self._block(start, start + size)
+            block = self._block(start, start + size, texts)
             if start <= last_from < start + size:
                 yield block.part(0, last_from - start)
                 yield [StreamEnding(self.name, int(ts[-1]) + self.parameters.shift_ns)]
                 block = block.part(last_from - start, len(block))
             yield block
 
-    def _values(self, start: int, end: int) -> list[list[float]]:
-        values: list[list[float]] = self._bars.values[:, start:end].tolist()
-        return values
-
-    def _block(self, start: int, end: int) -> Block:
-        bars = self._bars
-        ts = (bars.ts[start:end] + self.parameters.shift_ns).tolist()
-        names, values = bars.symbols, self._values(start, end)
-        columns: dict[str, list[Any]] = {"ts": ts, **dict(zip(VALUE_COLUMNS, values, strict=True))}
+    def _block(self, start: int, end: int, texts: NDArray[np.void] | None) -> Block:
+        bars, names = self._bars, self._bars.symbols
+        arrays = {"ts": bars.ts[start:end] + self.parameters.shift_ns}
+        arrays |= {name: row[start:end] for name, row in zip(VALUE_COLUMNS, bars.values, strict=True)}
+        columns = {name: column.tolist() for name, column in arrays.items()}
+        ts, *values = columns.values()
         if len(names) == 1:
-            return Block(map(Bar, ts, repeat(names[0]), *values), columns, only={"symbol": names[0]})
-        return Block(map(Bar, ts, map(names.__getitem__, bars.code[start:end].tolist()), *values), columns)
+            return Block(map(Bar, ts, repeat(names[0]), *values), columns, {"symbol": names[0]}, arrays)
+        codes = bars.code[start:end]
+        messages = map(Bar, ts, map(names.__getitem__, codes.tolist()), *values)
+        if texts is None:
+            return Block(messages, columns)
+        return Block(messages, columns, arrays={**arrays, "symbol": texts[codes]})
 
     def _first_of_last_timestamp(self) -> int:
         if self.context.run.close_at_end is not CloseRule.NEXT_OPEN:

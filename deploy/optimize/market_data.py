@@ -103,11 +103,6 @@ class MappedDataHandler(HistoricalDataHandler):
         Source.initialize(self, context, emit, clock)
         self._bars: Any = mapped
 
-    def _values(self, start: int, end: int) -> list[list[float]]:
-        if not isinstance(self._bars, MappedBars):
-            return super()._values(start, end)
-        return [column[start:end].tolist() for column in self._bars.values]
-
 
 def share(plan: Plan, folder: Path) -> list[SharedData]:
     """Read the market data of every historical data handler of a plan once, each into an Arrow file in `folder`.

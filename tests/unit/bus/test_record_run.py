@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from bus.runtime.block import Block
 from schemas import Bar, Message, Quote, Signal
 from schemas.codec import encode
 from schemas.enums import Direction
-from schemas.registry import TYPE_IDS
+from schemas.registry import TYPE_IDS, fields
 from tests.support.builders import T0
 from tests.support.transports import append_each
 
@@ -31,12 +32,23 @@ def bars(count: int, symbols: tuple[str, ...] = ("AAPL",)) -> list[Message]:
     ]
 
 
+def with_arrays(messages: list[Message]) -> Block:
+    """A block of bars of one symbol that has the others of their fields as arrays."""
+    names = [name for name in fields(Bar) if name != "symbol"]
+    return Block(messages, arrays={name: np.array([getattr(bar, name) for bar in messages]) for name in names})
+
+
+BLOCKS = pytest.mark.parametrize("block_of", [Block, with_arrays])
+
+
+@BLOCKS
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 2**62), st.integers(1, 2**62), st.data())
-def test_ranges_of_a_block_have_the_bytes_of_their_records(seq, source_seq, data):
+@given(st.data())
+def test_ranges_of_a_block_have_the_bytes_of_their_records_and_keep_them(block_of, data):
     count = data.draw(st.integers(_LISTED, 3 * MOST))
-    block, encoder = Block(bars(count)), BlockEncoder()
-    for _ in range(data.draw(st.integers(1, 4))):
+    block, encoder, made = block_of(bars(count)), BlockEncoder(), []
+    for _ in range(data.draw(st.integers(1, 6))):
+        seq, source_seq = data.draw(st.integers(1, 2**62)), data.draw(st.sampled_from([1, 7, 2**62]))
         start = data.draw(st.integers(0, count - 1))
         end = data.draw(st.integers(start + 1, min(count, start - start % MOST + MOST)))
         records = encoder.together(seq, source_seq, 3, 20, block, start, end)
@@ -45,13 +57,31 @@ def test_ranges_of_a_block_have_the_bytes_of_their_records(seq, source_seq, data
             for n, message in enumerate(block[start:end])
         ]
         if records is None:
+            assert block_of is Block, "no table of arrays is too small"
             assert count % MOST < _LISTED, "the last messages are too few"
         else:
-            assert list(map(bytes, records)) == single
+            made.append((records, single))
+    for records, single in made:
+        assert list(map(bytes, records)) == single
 
 
-def test_a_block_that_is_fed_twice_is_encoded_twice():
-    block, encoder = Block(bars(100)), BlockEncoder()
+@BLOCKS
+def test_ranges_one_behind_another_are_numbered_with_what_comes_between(block_of):
+    block, encoder = block_of(bars(MOST)), BlockEncoder()
+    seq, source_seq, made, expected = 5, 9, [], []
+    for start, end in itertools.pairwise([0, 12, 13, 300, 301, MOST]):
+        made.append(encoder.together(seq, source_seq, 3, 20, block, start, end))
+        for message in block[start:end]:
+            expected.append(encode_record(seq, message.ts, source_seq, 0, 3, 20, encode(message)))
+            seq, source_seq = seq + 1, source_seq + 1
+        seq += 10  # answers
+        source_seq += end == 300  # something else of the source
+    assert b"".join(records.tobytes() for records in made) == b"".join(expected)
+
+
+@BLOCKS
+def test_a_block_that_is_fed_twice_is_encoded_twice(block_of):
+    block, encoder = block_of(bars(100)), BlockEncoder()
     first = encoder.together(1, 1, 3, 20, block, 0, 100)
     before = first.tobytes()
     assert encoder.together(101, 101, 3, 20, block, 0, 100).tobytes() != before
@@ -124,7 +154,9 @@ def test_a_log_of_runs_is_the_log_of_single_records(tmp_path_factory, sizes, sym
     for size in [before, *sizes]:
         if not size:
             continue
-        block = Block(bars(size, symbols))
+        block = (
+            with_arrays(bars(size)) if len(symbols) == 1 and data.draw(st.booleans()) else Block(bars(size, symbols))
+        )
         append_each(single, seq, seq, 1, TYPE_IDS[Bar], block)
         for log in (together, digest_only):
             append_in_parts(log, seq, block, data)

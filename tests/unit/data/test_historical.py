@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from bus.block_records import table_of
 from bus.errors import DataError
+from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.settings import RunContext
 from components.data import HistoricalDataHandler
 from schemas import Bar, Message, StreamEnding
-from schemas.codec import canonical
+from schemas.codec import canonical, encode
 
 Write = Callable[..., Path]
 Stream = Callable[..., list[Message]]
@@ -41,6 +43,20 @@ def test_blocks_have_at_most_the_given_size_and_together_hold_everything(csv_of:
     blocks = list(handler(path, block_size=4).blocks())
     assert [len(block) for block in blocks] == [4, 4, 2]
     assert list(itertools.chain(*blocks)) == whole[0]
+
+
+@pytest.mark.parametrize("symbols", [["A"], ["Ä"], ["A", "B"], ["Ä", "B"], ["A", "BB"]])
+@pytest.mark.parametrize("run", [{}, {"close_at_end": "next_open"}])
+def test_blocks_have_arrays_of_which_records_can_be_made_unless_symbols_may_differ_in_length(
+    csv_of: Write, handler: Any, symbols: list[str], run: dict[str, Any]
+) -> None:
+    path = csv_of(*(row for symbol in symbols for row in rows(symbol, *range(2, 9))))
+    several_lengths = symbols in (["Ä", "B"], ["A", "BB"])
+    for block in handler(path, run, block_size=5, timestamp_is="open", interval="1d").blocks():
+        if block and isinstance(block, Block):
+            table = table_of(block, 0, len(block), 1, 20)
+            assert (table is None) == several_lengths
+            assert table is None or [row["payload"].tobytes() for row in table] == list(map(encode, block))
 
 
 def test_a_new_iteration_starts_at_the_beginning(csv_of: Write, handler: Any) -> None:

@@ -1,5 +1,6 @@
 """Blocks of messages: lists that know their columns."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,11 @@ def test_columns_that_are_known_are_not_made():
     block = Block([a_bar(0)], {"ts": [7]}, only={"symbol": "X"})
     assert block.column("ts") == [7]
     assert block.only("symbol") == "X"
+
+
+def test_a_part_has_its_part_of_the_arrays():
+    block = Block(bars_of([1, 2, 3, 4], "AAAA"), arrays={"ts": np.array([1, 2, 3, 4])})
+    assert block.part(1, 4).part(1, 9).arrays["ts"].tolist() == [3, 4]
 
 
 @pytest.mark.parametrize("kind", [list, Block])

@@ -51,8 +51,10 @@ def test_messages_that_are_canonical_already_are_not_made_again() -> None:
 
 
 def test_a_block_of_the_users_own_is_not_believed() -> None:
-    lying = Block([a_bar(0)], {"ts": [7]}, only={"symbol": "X"})
+    lying = Block([a_bar(0)], {"ts": [7]}, only={"symbol": "X"}, arrays={"ts": np.array([7])})
     found = canonical_block(SOURCE, lying)
+    assert isinstance(found, Block)
+    assert not found.arrays
     assert found == [a_bar(0)]
     assert Block(found).column("ts") == [a_bar(0).ts]
 

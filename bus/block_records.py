@@ -1,0 +1,123 @@
+"""Records of a block's messages, made of the arrays that its source has, without touching the messages.
+
+The bytes are those of `bus.record.encode_record`. In msgpack a float takes nine bytes, one that says so and eight of
+its own, big endian; so does an int of more than 32 bits, and a short text has one byte before it. So where all ints are
+large and all texts equally long, records are the rows of a table: one row is repeated, and what differs is written into
+it column by column.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from bus.record import HEAD, HEADER_SIZE
+from bus.runtime.block import Block
+from schemas.base import Message
+from schemas.registry import field_types, fields
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# numpy is imported only when a table is made: most processes never make one.
+
+_KEPT: Final = 16
+"""Layouts, rows, and types that are remembered."""
+_ARRAY, _LONG_ARRAY, _TEXT, _FLOAT, _UINT64, _INT64 = 0x90, 0xDC, 0xA0, b"\xcb", b"\xcf", b"\xd3"
+_MANY_VALUES: Final = 16
+"""An array of fewer says in one byte what it is."""
+_LONG_TEXT: Final = 32
+"""A text of fewer bytes says in one more what it is."""
+_UINT64_FROM: Final = 2**32
+_INT64_BELOW: Final = -(2**31)
+"""Ints below the one and not below the other take less than nine bytes."""
+
+_Value = tuple[bytes, str]
+"""A field in msgpack: the bytes that all rows have, and what numpy calls those that follow and differ, if any do."""
+
+
+class _Row(NamedTuple):
+    """What a table is made of."""
+
+    sample: bytes
+    """A row, with zeros where rows differ."""
+    places: list[tuple[str, Any, int]]
+    """Of each field that differs its name, its dtype, and where in a row it stands."""
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def layout(payload: int) -> Any:
+    """A record with a payload of so many bytes, as a dtype."""
+    import numpy as np
+
+    head = "length <u4, seq <u8, ts <i8, source_seq <u8, cause <u8, source <u2, type <u2"
+    parts = [(name, kind) for name, kind in (part.split() for part in head.split(", "))]
+    return np.dtype([*parts, ("payload", f"V{payload}")])
+
+
+def table_of(block: Block, start: int, end: int, source: int, type_id: int) -> NDArray[Any] | None:
+    """Records of the messages from `start` to before `end`, as `layout` has them, with seq and source_seq 0.
+
+    None where the block lacks an array, or payloads may not be equally long.
+    """
+    if "ts" not in block.arrays:
+        return None
+    arrays = {name: values[start:end] for name, values in block.arrays.items()}
+    found = []
+    for name, declared in _declared(block.message_type):
+        value = _value(declared, arrays[name]) if name in arrays else _the_same(declared, block, name)
+        if value is None:
+            return None
+        found.append(value)
+    import numpy as np
+
+    sample, places = _row(block.message_type, tuple(found), source, type_id)
+    size, count = len(sample), len(arrays["ts"])
+    data = bytearray(sample) * count
+    for name, kind, offset in places:
+        np.ndarray(count, kind, data, offset, size)[:] = arrays[name]
+    table: NDArray[Any] = np.frombuffer(data, layout(size - HEADER_SIZE))
+    table["ts"] = arrays["ts"]
+    return table
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _declared(message_type: type[Message]) -> list[tuple[str, str]]:
+    return list(zip(fields(message_type), field_types(message_type), strict=True))
+
+
+def _the_same(declared: str, block: Block, name: str) -> _Value | None:
+    """A text that is the same in all messages."""
+    text = block.only(name) if declared == "str" else None
+    if text is None or len(content := text.encode()) >= _LONG_TEXT:
+        return None
+    return bytes([_TEXT + len(content)]) + content, ""
+
+
+def _value(declared: str, values: NDArray[Any]) -> _Value | None:
+    """Values of a field of this type, where all take the same number of bytes."""
+    size = values.itemsize
+    match declared, values.dtype.kind:
+        case "float", "f":
+            return _FLOAT, ">f8"
+        case "int", "i" if values.min() >= _UINT64_FROM:
+            return _UINT64, ">i8"
+        case "int", "i" if values.max() < _INT64_BELOW:
+            return _INT64, ">i8"
+        case "str", "V" if size < _LONG_TEXT:
+            return bytes([_TEXT + size]), f"V{size}"
+    return None
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _row(message_type: type[Message], values: tuple[_Value, ...], source: int, type_id: int) -> _Row:
+    import numpy as np
+
+    count, places = len(values), []
+    payload = bytes([_ARRAY + count] if count < _MANY_VALUES else [_LONG_ARRAY, *count.to_bytes(2)])
+    for name, (same, kind) in zip(fields(message_type), values, strict=True):
+        payload += same
+        if kind:
+            places.append((name, np.dtype(kind), HEADER_SIZE + len(payload)))
+            payload += bytes(np.dtype(kind).itemsize)
+    return _Row(HEAD.pack(len(payload), 0, 0, 0, 0, source, type_id) + payload, places)
