@@ -227,7 +227,7 @@ class LiveBus:
                 payload = encode(message)
             if cause > sequencer.head:
                 raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {sequencer.head}")
-            source_seq = last.get(source, 0) + 1
+            source_seq = 1 + (last[source] if source < len(last) else 0)
             seq = offer(source, epoch, source_seq, type_id)
             assert seq is not None
             counts[type_id] += 1

@@ -47,6 +47,19 @@ class _Order:
         self._heard: list[type[Message]] = []
         """Types of messages that their routes have not counted yet."""
 
+    def _hand_out(self, message: Message) -> None:
+        """Hand out a message from outside; what it is answered waits for its turn."""
+        self._heard.append(type(message))
+        handler = None
+        self.heeds = True
+        try:
+            for handler in self._routes[type(message)].handlers:
+                handler(message)
+        except BaseException as error:
+            raise blame(handler, error) from error
+        finally:
+            self.heeds = False
+
     def count(self) -> None:
         """Bring the counts of the routes up to date."""
         for message_type, count in Counter(self._heard).items():
@@ -89,8 +102,8 @@ class Uncaptured(_Order):
         return append if is_ours(member.component) else self._checked(member.component, append)
 
     def publish(self, _source: int, message: Message) -> None:
-        """Let a message from outside wait for its turn."""
-        self.answers.append(message)
+        """Hand out a message from outside."""
+        self._hand_out(message)
 
     def record(self, message: Message) -> None:
         """Give a message of the hub that nobody hears its place in the order."""
@@ -128,8 +141,6 @@ class Captured(_Order):
         self._clock = clock
         self._log = log
         self._sequencer = Sequencer(wiring.rules)
-        self._outside = _NOBODY
-        """The source of a message from outside that waits."""
         sources: dict[type[Message], list[int]] = {}
         for member in wiring.members:
             for message_type in emitted_types(member.component):
@@ -156,16 +167,14 @@ class Captured(_Order):
         return self._checked(component, note if shared else append)
 
     def publish(self, source: int, message: Message) -> None:
-        """Let a message from outside wait for its turn."""
-        self._outside = source
-        self.answers.append(message)
+        """Give a message from outside its place in the order, and hand it out."""
+        self._append(source, message)
+        self._hand_out(message)
 
     def record(self, message: Message) -> None:
         """Give a message of the hub that nobody hears its place in the order."""
-        sequencer, route = self._sequencer, self._routes[type(message)]
-        seq = sequencer.admit(HUB)
-        self._log.append_message(seq, self._clock.now_ns, sequencer.last[HUB], 0, HUB, route.type_id, message)
-        route.count += 1
+        self._append(HUB, message)
+        self._heard.append(type(message))
 
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
@@ -180,39 +189,41 @@ class Captured(_Order):
         sequencer.last[source] += count
         route.count += count
 
+    def _append(self, source: int, message: Message) -> None:
+        sequencer, type_id = self._sequencer, self._routes[type(message)].type_id
+        seq, source_seq = sequencer.head + 1, sequencer.last[source] + 1
+        self._log.append_message(seq, self._clock.now_ns, source_seq, 0, source, type_id, message)
+        sequencer.admit(source)
+
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
         answers, ways, sequencer, now_ns = self.answers, self._ways, self._sequencer, self._clock.now_ns
         last, waiting, heard, handler = sequencer.last, self._log.waiting, sequencer.head, None
-        seq, known, outside, end = heard, len(answers), self._outside, len(waiting)
-        causes = [heard if outside == _NOBODY else 0] * known
+        seq, known, end = heard, len(answers), len(waiting)
+        groups = [(heard, 0, known)]
         self.heeds = True
         try:
-            for message, cause in zip(answers, causes, strict=False):  # and what is answered joins the end of both
-                type_id, source, sources, handlers = ways[type(message)]
-                if not cause:
-                    source = outside
-                elif source == _NOBODY:
-                    source = sources.popleft()
-                handler = None
-                # As `append_message` does it, without the call.
-                begin = end + HEADER_SIZE
-                encode_into(message, waiting, begin)
-                behind = len(waiting)
-                seq += 1
-                last[source] = source_seq = last[source] + 1
-                _pack_head_into(waiting, end, behind - begin, seq, now_ns, source_seq, cause, source, type_id)
-                end = behind
-                for handler in handlers:
-                    handler(message)
-                while known < len(answers):
-                    causes.append(seq)
-                    known += 1
+            for cause, first, behind in groups:  # and what is answered joins the end, as a group with its cause
+                for message in answers[first:behind]:
+                    type_id, source, sources, handlers = ways[type(message)]
+                    if sources:
+                        source = sources.popleft()
+                    handler = None
+                    # As `append_message` does it, without the call. Wherever it is broken off, whole records count.
+                    begin = end + HEADER_SIZE
+                    encode_into(message, waiting, begin)
+                    size, number, source_seq = len(waiting), seq + 1, last[source] + 1
+                    _pack_head_into(waiting, end, size - begin, number, now_ns, source_seq, cause, source, type_id)
+                    end, seq, last[source] = size, number, source_seq
+                    for handler in handlers:
+                        handler(message)
+                    if len(answers) > known:
+                        groups.append((seq, known, known := len(answers)))
         except BaseException as error:
             del waiting[end:]  # half a record
             raise blame(handler, error) from error
         finally:
-            sequencer.head, self._outside = seq, _NOBODY
+            sequencer.head = seq
             self._log.wrote(seq - heard)
             self._settled(seq - heard)
         self._log.settle(TOGETHER)

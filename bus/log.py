@@ -42,6 +42,9 @@ SEAL_BYTES: Final = 128 * 1024
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
 TOGETHER: Final = 32 * 1024
 """So many bytes of records are worth the while of taking them in; more do not stay in the processor's cache."""
+_RESERVED: Final = 4 * TOGETHER
+"""Bytes before those that wait. A bytearray that gets longer than ever takes an eighth more and is copied, and msgspec
+asks for half as much again as it needs; but one that is never less than half full gives nothing back."""
 _MANY: Final = 256
 """So many records of equal length are taken in as they are."""
 FIRST_EPOCH: Final = 1
@@ -101,9 +104,10 @@ class _Appends(ABC):
     def __init__(self) -> None:
         self.records = 0
         """Those that have been taken in."""
-        self.waiting = bytearray()
-        """Records, one behind another, that are taken in later, at the latest by `settle`. Who writes some there says
-        how many by `wrote`."""
+        self.waiting = bytearray(2 * _RESERVED)
+        del self.waiting[_RESERVED:]
+        """Behind `_RESERVED` bytes that mean nothing: records, one behind another, that are taken in later, at the
+        latest by `settle`. Who writes some there says how many by `wrote`."""
         self._count = 0
         """How many wait."""
         self._digest = new_digest()
@@ -144,19 +148,19 @@ class _Appends(ABC):
 
     def settle(self, at_least: int = 1) -> None:
         """Take in the records that were appended, if they are so many bytes."""
-        if len(self.waiting) < at_least:
+        waiting = self.waiting
+        if len(waiting) < _RESERVED + at_least:
             return
-        data, self.waiting = self.waiting, bytearray()
+        data = memoryview(bytes(memoryview(waiting)[_RESERVED:]))
+        del waiting[_RESERVED:]
         count, self._count = self._count, 0
-        room = self._room()
-        if len(data) <= room:
-            self._take(data, count)
-            return
         start = 0
-        while start < len(data):
-            part, end = fitting(data, start, self._room())
+        while count:
+            room, part, end = self._room(), count, len(data)
+            if end - start > room:
+                part, end = fitting(data, start, room)
             self._take(data[start:end], part)
-            start = end
+            start, count = end, count - part
 
     def append_run(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int

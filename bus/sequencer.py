@@ -43,7 +43,8 @@ class Sequencer:
         self.head = 0
         self.epoch = epoch
         self.rules = {rule.source_id: rule for rule in rules}
-        self.last: dict[int, int] = {HUB: 0, **dict.fromkeys(self.rules, 0)}
+        self.last = [0] * (max(self.rules, default=HUB) + 1)
+        """By source."""
 
     def offer(self, source: int, epoch: int, source_seq: int, type_id: int) -> int | None:
         """The seq for this publish, or None when it was accepted before (a repeat is only acknowledged again).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from operator import attrgetter, sub
 from types import MappingProxyType
@@ -59,6 +60,17 @@ class Block(list[Any]):
             values = self._columns[name] = list(map(attrgetter(name), self))
         return values
 
+    def array(self, name: str) -> NDArray[Any]:
+        """The values of a field of floats as an array."""
+        array = self.arrays.get(name)
+        if array is not None:
+            return array
+        import numpy as np
+
+        values = self.column(name)
+        # Twice as fast as numpy's own way to make an array of a list.
+        return np.frombuffer(struct.pack(f"{len(values)}d", *values))
+
     def only(self, name: str) -> Any:
         """The one value that a field has in all messages, None where they differ."""
         if name not in self._only:
@@ -69,15 +81,21 @@ class Block(list[Any]):
         """The least and the largest value of a field."""
         bounds = self._bounds.get(name)
         if bounds is None:
-            values = self.column(name)
-            bounds = self._bounds[name] = min(values), max(values)
+            array = self.arrays.get(name)
+            if array is None:
+                values = self.column(name)
+                bounds = min(values), max(values)
+            else:
+                bounds = array.min().item(), array.max().item()
+            self._bounds[name] = bounds
         return bounds
 
     @property
     def gaps(self) -> set[int]:
         """The different times (ns) between a message and the next one; empty for a single message."""
         if self._gaps is None:
-            self._gaps = _gaps_of(self.column("ts"))
+            times = self.arrays.get("ts")
+            self._gaps = _gaps_of(self.column("ts")) if times is None else _gaps_in(times)
         return self._gaps
 
     def gaps_between(self, start: int, end: int) -> set[int]:
@@ -93,6 +111,13 @@ def _the_only(values: list[Any]) -> Any:
 
 def _gaps_of(times: list[int]) -> set[int]:
     return set(map(sub, times[1:], times))
+
+
+def _gaps_in(times: NDArray[Any]) -> set[int]:
+    gaps = times[1:] - times[:-1]
+    if len(gaps) and (gaps == gaps[0]).all():
+        return {gaps[0].item()}
+    return set(gaps.tolist())
 
 
 def part_of(messages: list[Any], start: int, end: int) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -124,9 +123,8 @@ class _Averages:
         """Work out what the rest of a block will do; None where 64 bits may not be enough for it."""
         import numpy as np
 
-        fast, slow, values = self.fast, self.slow, block.column("close")[start:]
-        # Twice as fast as numpy's own way to make an array of a list.
-        prices = np.frombuffer(struct.pack(f"{len(values)}d", *values)) * _UNITS_PER_PRICE
+        fast, slow = self.fast, self.slow
+        prices = block.array("close")[start:] * _UNITS_PER_PRICE
         largest = max(float(np.abs(prices).max()), abs(max(self.closes)), abs(min(self.closes)))
         if not largest * fast * slow * len(prices) < _MOST:
             return None

@@ -173,12 +173,13 @@ def test_a_payload_that_no_reader_would_accept_is_not_written(tmp_path: Path):
 
 def test_records_that_wait_are_taken_in_when_they_are_many_and_before_anything_else(tmp_path: Path):
     log = LogWriter(tmp_path / "log")
-    seq = 0
-    while len(log.waiting) < TOGETHER:
+    seq = size = 0
+    while size < TOGETHER:
         log.settle(TOGETHER)
         assert log.records == 0
         seq += 1
-        log.append_record(encode_record(seq, T0, seq, 0, 1, 20, b"x" * (seq % 90)))
+        log.append_record(record := encode_record(seq, T0, seq, 0, 1, 20, b"x" * (seq % 90)))
+        size += len(record)
     log.settle(TOGETHER)
     assert log.records == seq
     log.append_record(encode_record(seq + 1, T0, seq + 1, 0, 1, 20, b""))

@@ -23,7 +23,7 @@ def test_publishes_are_numbered_from_one_over_all_sources():
     sequencer = a_sequencer()
     offered = [(1, 1, 1, SIGNAL), (2, 1, 1, ORDER), (1, 1, 2, SIGNAL), (HUB, 1, 1, 3)]
     assert [sequencer.offer(*one) for one in offered] == [1, 2, 3, 4]
-    assert sequencer.last == {HUB: 1, 1: 2, 2: 1}
+    assert sequencer.last == [1, 2, 1]
 
 
 def test_a_repeat_is_acknowledged_and_not_sequenced_again():
@@ -65,7 +65,7 @@ def test_what_is_refused_changes_nothing(offered):
     sequencer.offer(1, 1, 1, SIGNAL)
     with pytest.raises(ProtocolError):
         sequencer.offer(*offered)
-    assert (sequencer.head, sequencer.last) == (1, {HUB: 0, 1: 1, 2: 0})
+    assert (sequencer.head, sequencer.last) == (1, [0, 1, 0])
 
 
 def test_what_is_admitted_beside_the_hub_takes_the_next_numbers_too():
