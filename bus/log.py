@@ -110,6 +110,11 @@ class _Appends(ABC):
         latest by `settle`. Who writes some there says how many by `wrote`."""
         self._count = 0
         """How many wait."""
+        self._left = TOGETHER
+        """Of the room that there was when some were taken in last."""
+        self._fit = 0, 0
+        """The size, and the number, of some that wait and begin within that: where one begins that does not is looked
+        for behind them."""
         self._digest = new_digest()
         self._encoder = BlockEncoder()
 
@@ -147,20 +152,27 @@ class _Appends(ABC):
         self._count += count
 
     def settle(self, at_least: int = 1) -> None:
-        """Take in the records that were appended, if they are so many bytes."""
+        """Take in the records that were appended, if they are so many bytes or all that there is room for."""
         waiting = self.waiting
-        if len(waiting) < _RESERVED + at_least:
+        size = len(waiting) - _RESERVED
+        if size < at_least and size < self._left:
+            self._fit = size, self._count
             return
         data = memoryview(bytes(memoryview(waiting)[_RESERVED:]))
         del waiting[_RESERVED:]
-        count, self._count = self._count, 0
-        start = 0
-        while count:
-            room, part, end = self._room(), count, len(data)
-            if end - start > room:
-                part, end = fitting(data, start, room)
-            self._take(data[start:end], part)
-            start, count = end, count - part
+        (start, known), self._fit = self._fit, (0, 0)
+        left, self._count = self._count, 0
+        begin = 0
+        while left:
+            room, end, count = self._room(), size, left
+            if size - begin > room:
+                if not begin <= start < begin + room:  # others were taken in meanwhile
+                    start, known = begin, 0
+                count, end = fitting(data, start, begin + room - start)
+                count += known
+            self._take(data[begin:end], count)
+            self._left = begin + room - end
+            begin, left = end, left - count
 
     def append_run(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
@@ -178,7 +190,7 @@ class _Appends(ABC):
             if records is None:
                 self._append_each(*run)
             elif count < _MANY:
-                self.waiting.extend(records.view("u1"))
+                self.waiting.extend(records)
                 self._count += count
             else:
                 self.settle()

@@ -62,34 +62,35 @@ class BlockEncoder:
 
         `seq` and `source_seq` are the first one's.
         """
-        window = self._at(source, type_id, block, start)
-        if window is None:
-            return None
-        return window.numbered(seq, source_seq, start, end)
-
-    def _at(self, source: int, type_id: int, block: Block, start: int) -> _Window | None:
-        first = start - start % MOST
         window = self._window
-        if window is None or window.block is not block or window.of != (first, source, type_id) or start < window.next:
-            window = self._window = _Window(first, source, type_id, block)
-        return window if window.records is not None else None
+        if (
+            window is None
+            or window.block is not block
+            or not window.next <= start < window.end
+            or window.of != (source, type_id)
+        ):
+            window = self._window = _Window(start - start % MOST, source, type_id, block)
+        return None if window.records is None else window.numbered(seq, source_seq, start, end)
 
 
 class _Window:
-    """Some messages of a block as records that have no numbers yet."""
+    """Some messages of a block, from `first` to before `end`, as records that have no numbers yet."""
 
     def __init__(self, first: int, source: int, type_id: int, block: Block) -> None:
-        self.of = first, source, type_id
+        self.of = source, type_id
         self.block = block
-        self.next = first
+        self.end = end = min(first + MOST, len(block))
+        self.next = self._first = first
         """Messages before this one have been numbered: their records are out of our hands, and may not change."""
         self.records: NDArray[Any] | None = None
-        end = min(first + MOST, len(block))
         table = table_of(block, first, end, source, type_id)
         if table is None:
             table = _table_of_payloads(block, first, end, source, type_id)
         if table is None:
             return
+        import numpy as np
+
+        self._count_from = np.arange
         self.records = table.view(f"V{table.itemsize}")
         self._seqs, self._source_seqs = table["seq"].view("<i8"), table["source_seq"].view("<i8")
         self._ahead: int | None = None
@@ -97,18 +98,15 @@ class _Window:
 
     def numbered(self, seq: int, source_seq: int, start: int, end: int) -> NDArray[Any]:
         """The records of messages from `start` to before `end`, of which these are the first one's numbers."""
-        import numpy as np
-
         assert self.records is not None
-        first, _, _ = self.of
-        part = slice(start - first, end - first)
-        self._seqs[part] = np.arange(seq, seq + end - start)
+        at, behind = start - self._first, end - self._first
+        self._seqs[at:behind] = self._count_from(seq, seq + behind - at)
         if source_seq - start != self._ahead:  # once a block, as nothing else comes from its source meanwhile
             self._ahead = source_seq - start
-            rest = self._source_seqs[start - first :]
-            rest[:] = np.arange(source_seq, source_seq + len(rest))
+            rest = self._source_seqs[at:]
+            rest[:] = self._count_from(source_seq, source_seq + len(rest))
         self.next = end
-        return self.records[part]
+        return self.records[at:behind]
 
 
 def _table_of_payloads(block: Block, start: int, end: int, source: int, type_id: int) -> NDArray[Any] | None:
