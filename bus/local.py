@@ -139,6 +139,10 @@ class LocalBus:
                 self.clock.now_ns = run[end - 1].ts
                 _catch_up(ready, run, start, end)
                 self._hear([handler for handler, _ in ready], run, end, end + 1)
+            elif at_once and end == start + 1:
+                message = run[start]
+                self.clock.now_ns = message.ts
+                order.hand_out(message, at_once)
             elif at_once:
                 self._hear(at_once, run, start, end)
             else:

@@ -10,7 +10,7 @@ what they declared: they do, in the placements where that is checked, see `bus.r
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import length_hint
 from typing import Final
 
@@ -47,13 +47,12 @@ class _Order:
         self._heard: list[type[Message]] = []
         """Types of messages that their routes have not counted yet."""
 
-    def _hand_out(self, message: Message) -> None:
-        """Hand out a message from outside; what it is answered waits for its turn."""
-        self._heard.append(type(message))
+    def hand_out(self, message: Message, handlers: Sequence[Handler]) -> None:
+        """Call handlers with a message from outside; what it is answered waits for its turn."""
         handler = None
         self.heeds = True
         try:
-            for handler in self._routes[type(message)].handlers:
+            for handler in handlers:
                 handler(message)
         except BaseException as error:
             raise blame(handler, error) from error
@@ -103,7 +102,8 @@ class Uncaptured(_Order):
 
     def publish(self, _source: int, message: Message) -> None:
         """Hand out a message from outside."""
-        self._hand_out(message)
+        self._heard.append(type(message))
+        self.hand_out(message, self._handlers[type(message)])
 
     def record(self, message: Message) -> None:
         """Give a message of the hub that nobody hears its place in the order."""
@@ -169,12 +169,11 @@ class Captured(_Order):
     def publish(self, source: int, message: Message) -> None:
         """Give a message from outside its place in the order, and hand it out."""
         self._append(source, message)
-        self._hand_out(message)
+        self.hand_out(message, self._routes[type(message)].handlers)
 
     def record(self, message: Message) -> None:
         """Give a message of the hub that nobody hears its place in the order."""
         self._append(HUB, message)
-        self._heard.append(type(message))
 
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
@@ -194,6 +193,7 @@ class Captured(_Order):
         seq, source_seq = sequencer.head + 1, sequencer.last[source] + 1
         self._log.append_message(seq, self._clock.now_ns, source_seq, 0, source, type_id, message)
         sequencer.admit(source)
+        self._heard.append(type(message))
 
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
