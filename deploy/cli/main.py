@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 
@@ -56,6 +57,8 @@ def admf() -> None:
 
 def main() -> None:
     """Entry point of the console script: our errors become one clear text and an exit code."""
+    # Ours and those of our processes, read when numpy is imported: see docs/execution-modes.md.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if sys.argv[1:2] and sys.argv[1] in PRINTING:
         # Without this click turns a reader that has left (`admf log cat | head`) into exit code 1.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from deploy.cli import main
 from tests.support.commands import command
 from tests.support.launching import PARTS, ROOT, admf, launch_json
 
@@ -35,6 +38,16 @@ def test_every_command_explains_itself(tmp_path, command):
     done = admf(*command, "--help", folder=tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_numpy_has_no_threads_beside_ours_unless_somebody_wants_them(monkeypatch, given, found):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    seen = []
+    monkeypatch.setattr(main.admf, "main", lambda **_: seen.append(os.environ["OPENBLAS_NUM_THREADS"]))
+    with mock.patch.dict(os.environ, given):
+        main.main()
+    assert seen == [found]
 
 
 def test_an_unknown_command_is_a_usage_error(tmp_path):
