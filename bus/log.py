@@ -158,7 +158,7 @@ class _Appends(ABC):
         if size < at_least and size < self._left:
             self._fit = size, self._count
             return
-        data = memoryview(bytes(memoryview(waiting)[_RESERVED:]))
+        data = waiting[_RESERVED:]
         del waiting[_RESERVED:]
         (start, known), self._fit = self._fit, (0, 0)
         left, self._count = self._count, 0
@@ -170,7 +170,7 @@ class _Appends(ABC):
                     start, known = begin, 0
                 count, end = fitting(data, start, begin + room - start)
                 count += known
-            self._take(data[begin:end], count)
+            self._take(data if end - begin == size else memoryview(data)[begin:end], count)
             self._left = begin + room - end
             begin, left = end, left - count
 

@@ -66,7 +66,7 @@ def encode_record(seq: int, ts: int, source_seq: int, cause: int, source: int, t
     return _pack_head(length, seq, ts, source_seq, cause, source, type_id) + payload
 
 
-def fitting(data: memoryview, start: int, room: int) -> tuple[int, int]:
+def fitting(data: bytearray, start: int, room: int) -> tuple[int, int]:
     """How many of the records in `data` from `start` on can be written, and where the last of them ends: each that
     begins within so many bytes.
 

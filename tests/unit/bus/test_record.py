@@ -79,7 +79,7 @@ def test_a_message_that_no_reader_would_accept_is_not_written():
 
 def test_as_many_records_fit_as_begin_within_the_room():
     record = a_record(bytes(10))
-    data, size = memoryview(10 * record), len(record)
+    data, size = bytearray(10 * record), len(record)
     assert size == 50
     assert r.fitting(data, 0, 10_000) == (10, 500)
     found = [r.fitting(data, 0, room) for room in (1, 50, 51, 500, 501)]
