@@ -133,7 +133,7 @@ class LocalBus:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
         order, outlook = self._order, self._outlook
         at_once, ready, later, end = route.parted(run, start, outlook)
-        self._heard = end
+        self._heard = start if at_once else end  # a run that is broken off in between has heard none of these
         try:
             if ready:
                 self.clock.now_ns = run[end - 1].ts
@@ -142,6 +142,7 @@ class LocalBus:
             elif at_once and end == start + 1:
                 message = run[start]
                 self.clock.now_ns = message.ts
+                self._heard = end
                 order.hand_out(message, at_once)
             elif at_once:
                 self._hear(at_once, run, start, end)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import bus.local
 import bus.local_order
 import bus.log
 from bus.errors import StopNow
@@ -103,7 +104,7 @@ def test_a_run_in_one_thread_that_is_broken_off_anywhere_leaves_the_first_of_its
     while stopped:
         line += 1
         log = LogWriter(tmp_path / str(line))
-        stopped = broken_off(partial(feed, log), line, bus.log, bus.local_order)
+        stopped = broken_off(partial(feed, log), line, bus.log, bus.local, bus.local_order)
         log.abandon()
         records = list(LogReader(tmp_path / str(line)))
         assert records == whole.kept[: len(records)]
