@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+_INT64_UP_TO: Final = 2**63
 
 
 class Block(list[Any]):
@@ -114,6 +115,8 @@ def _gaps_of(times: list[int]) -> set[int]:
 
 
 def _gaps_in(times: NDArray[Any]) -> set[int]:
+    if len(times) and times.max().item() - times.min().item() >= _INT64_UP_TO:
+        return _gaps_of(times.tolist())  # one of them may be too large for int64
     gaps = times[1:] - times[:-1]
     if len(gaps) and (gaps == gaps[0]).all():
         return {gaps[0].item()}

@@ -63,6 +63,12 @@ def test_a_part_has_its_part_of_the_arrays():
     assert block.part(1, 4).part(1, 9).arrays["ts"].tolist() == [3, 4]
 
 
+@pytest.mark.parametrize("times", [[-(2**62), 2**62, 2**62 + 1], [2**63 - 2, -(2**63), 0], [5, 3, 5]])
+def test_gaps_are_the_same_with_an_array_however_large_they_are(times):
+    bars = bars_of(times, "AAA")
+    assert Block(bars, arrays={"ts": np.array([bar.ts for bar in bars])}).gaps == Block(bars).gaps
+
+
 @pytest.mark.parametrize("kind", [list, Block])
 def test_a_part_is_of_the_kind_of_the_whole(kind):
     whole = kind([a_bar(n) for n in range(4)])
