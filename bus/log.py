@@ -24,7 +24,7 @@ from blake3 import blake3
 from isal.isal_zlib import crc32
 
 from bus.errors import LogError
-from bus.record import FOOTER_TYPE, HEAD, HEADER_SIZE, SEAL_TYPE, encode_record, fitting
+from bus.record import FOOTER_TYPE, HEAD, HEADER_SIZE, MAX_PAYLOAD, SEAL_TYPE, encode_record, fitting, too_long
 from bus.record_run import FEW, MOST, BlockEncoder
 from bus.runtime.block import Block
 from schemas import Message
@@ -135,13 +135,20 @@ class _Appends(ABC):
     def append_message(
         self, seq: int, ts: int, source_seq: int, cause: int, source: int, type_id: int, message: Message
     ) -> None:
-        """Append the record of a message."""
+        """Append the record of a message.
+
+        Raises:
+            LogError: it is longer than a reader would accept; then nothing is appended, as where it cannot be encoded.
+        """
         waiting = self.waiting
         start = len(waiting)
         begin = start + HEADER_SIZE
         try:
             encode_into(message, waiting, begin)
-            _pack_head_into(waiting, start, len(waiting) - begin, seq, ts, source_seq, cause, source, type_id)
+            length = len(waiting) - begin
+            if length > MAX_PAYLOAD:
+                raise too_long(type_id, length)
+            _pack_head_into(waiting, start, length, seq, ts, source_seq, cause, source, type_id)
         except BaseException:
             del waiting[start:]
             raise
@@ -166,13 +173,13 @@ class _Appends(ABC):
         while left:
             room, end, count = self._room(), size, left
             if size - begin > room:
-                if not begin <= start < begin + room:  # others were taken in meanwhile
+                if start >= begin + room:  # others were taken in meanwhile
                     start, known = begin, 0
-                count, end = fitting(data, start, begin + room - start)
-                count += known
+                count, end = fitting(data, start, begin + room - start, known)
             self._take(data if end - begin == size else memoryview(data)[begin:end], count)
             self._left = begin + room - end
-            begin, left = end, left - count
+            begin = start = end
+            left, known = left - count, 0
 
     def append_run(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int

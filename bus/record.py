@@ -66,14 +66,14 @@ def encode_record(seq: int, ts: int, source_seq: int, cause: int, source: int, t
     return _pack_head(length, seq, ts, source_seq, cause, source, type_id) + payload
 
 
-def fitting(data: bytearray, start: int, room: int) -> tuple[int, int]:
-    """How many of the records in `data` from `start` on can be written, and where the last of them ends: each that
-    begins within so many bytes.
+def fitting(data: bytearray, start: int, room: int, before: int = 0) -> tuple[int, int]:
+    """How many of the records in `data` can be written, and where the last of them ends: so many `before` `start`, and
+    behind it each that begins within so many bytes.
 
     Raises:
         LogError: the first one's payload is longer than a reader would accept.
     """
-    count, end, behind = 0, start, min(start + room, len(data))
+    count, end, behind = before, start, min(start + room, len(data))
     while end < behind:
         (length,) = _length_of(data, end)
         if length > MAX_PAYLOAD:

@@ -171,6 +171,17 @@ def test_a_message_that_cannot_be_encoded_takes_no_number(make):
     assert bus.counts == {10: 2}
 
 
+def test_a_message_that_no_reader_would_accept_takes_no_number(monkeypatch):
+    monkeypatch.setattr("bus.log.MAX_PAYLOAD", 99)
+    log = KeepingLog()
+    bus, _ = a_bus(log=log)
+    bus.declare([Halt("one")])
+    with pytest.raises(LogError, match=r"^a message of type 1\d* has \d+ bytes, more than the"):
+        bus.publish(HUB, 0, Halt("x" * 100))
+    bus.fail(Halt("two"))
+    assert [record.seq for record in log.kept] == [1, 2]
+
+
 @pytest.mark.parametrize("second", [a_bar(-1), a_fill(), a_bar(1, symbol=object())], ids=["late", "alien", "odd"])
 def test_after_a_failure_in_the_middle_of_a_block_the_numbers_go_on_without_a_gap(second):
     log = KeepingLog()

@@ -171,6 +171,17 @@ def test_a_payload_that_no_reader_would_accept_is_not_written(tmp_path: Path):
         log.append(1, 0, 1, 0, 1, 20, bytes(MAX_PAYLOAD + 1))
 
 
+def test_what_waits_before_a_payload_that_no_reader_would_accept_is_written(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("bus.record.MAX_PAYLOAD", SEAL_BYTES)
+    log = LogWriter(tmp_path / "log")
+    log.append(1, T0, 1, 0, 1, 20, b"short")
+    log.append_record(HEAD.pack(SEAL_BYTES + 1, 2, T0, 2, 0, 1, 20) + bytes(SEAL_BYTES + 1))
+    with pytest.raises(LogError, match=r"^a message of type 20 has 131073 bytes, more than the 131072 allowed"):
+        log.settle()
+    log.close()
+    assert [record.seq for record in LogReader(tmp_path / "log")] == [1]
+
+
 def test_records_that_wait_are_taken_in_when_they_are_many_and_before_anything_else(tmp_path: Path):
     log = LogWriter(tmp_path / "log")
     seq = size = 0
