@@ -107,7 +107,7 @@ class _Appends(ABC):
         self.waiting = bytearray(2 * _RESERVED)
         del self.waiting[_RESERVED:]
         """Behind `_RESERVED` bytes that mean nothing: records, one behind another, that are taken in later, at the
-        latest by `settle`. Who writes some there says how many by `wrote`."""
+        latest by `settle`. Who writes some there says how many by `wrote` before anything else is done with the log."""
         self._count = 0
         """How many wait."""
         self._left = TOGETHER

@@ -62,7 +62,7 @@ class Block(list[Any]):
         return values
 
     def array(self, name: str) -> NDArray[Any]:
-        """The values of a field of floats as an array."""
+        """The values of a field of floats as an array: its source's, or one that is made of the column each time."""
         array = self.arrays.get(name)
         if array is not None:
             return array

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -135,7 +135,7 @@ class HistoricalDataHandler(Source):
 
     def _block(self, start: int, end: int, texts: NDArray[np.void] | None) -> Block:
         bars, names = self._bars, self._bars.symbols
-        arrays = {"ts": bars.ts[start:end] + self.parameters.shift_ns}
+        arrays: dict[str, NDArray[Any]] = {"ts": bars.ts[start:end] + self.parameters.shift_ns}
         arrays |= {name: row[start:end] for name, row in zip(VALUE_COLUMNS, bars.values, strict=True)}
         columns = {name: column.tolist() for name, column in arrays.items()}
         ts, *values = columns.values()
@@ -143,9 +143,9 @@ class HistoricalDataHandler(Source):
             return Block(map(Bar, ts, repeat(names[0]), *values), columns, {"symbol": names[0]}, arrays)
         codes = bars.code[start:end]
         messages = map(Bar, ts, map(names.__getitem__, codes.tolist()), *values)
-        if texts is None:
-            return Block(messages, columns)
-        return Block(messages, columns, arrays={**arrays, "symbol": texts[codes]})
+        if texts is not None:
+            arrays["symbol"] = texts[codes]
+        return Block(messages, columns, arrays=arrays)
 
     def _first_of_last_timestamp(self) -> int:
         if self.context.run.close_at_end is not CloseRule.NEXT_OPEN:
