@@ -16,7 +16,7 @@ from typing import Final
 
 from bus.local_route import Route
 from bus.log import TOGETHER, Log
-from bus.record import HEAD, HEADER_SIZE
+from bus.record import HEADER_SIZE, JOINED_HEAD, origin_of
 from bus.runtime.block import Block
 from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
@@ -27,7 +27,7 @@ from bus.topics import Wiring
 from schemas import Message
 from schemas.codec import encode_into
 
-_pack_head_into = HEAD.pack_into
+_pack_head_into = JOINED_HEAD.pack_into
 
 _COUNTED_TOGETHER: Final = 4096
 _NOBODY: Final = -1
@@ -129,8 +129,9 @@ class Uncaptured(_Order):
 
 
 _Way = tuple[int, int, deque[int], list[Handler]]
-"""What is to be known of a message by its type: its id; who publishes it, `_NOBODY` where several components do; of
-those that wait then the sources, in order; who takes it. A plain tuple is the quickest to take apart."""
+"""What is to be known of a message by its type: how a record's head ends; who publishes it, `_NOBODY` where several
+components do, and then, of those that wait, the sources in order; who takes it. A plain tuple is the quickest to take
+apart."""
 
 
 class Captured(_Order):
@@ -141,13 +142,15 @@ class Captured(_Order):
         self._clock = clock
         self._log = log
         self._sequencer = Sequencer(wiring.rules)
+        self._last = self._sequencer.last
         sources: dict[type[Message], list[int]] = {}
         for member in wiring.members:
             for message_type in emitted_types(member.component):
                 sources.setdefault(message_type, []).append(member.source_id)
         self._ways: dict[type[Message], _Way] = {
-            message_type: (route.type_id, _the_only(sources.get(message_type, [])), deque(), route.handlers)
+            message_type: (origin_of(only, route.type_id), only, deque(), route.handlers)
             for message_type, route in routes.items()
+            for only in [_the_only(sources.get(message_type, []))]
         }
 
     def emitter(self, member: Member) -> Emit:
@@ -177,15 +180,14 @@ class Captured(_Order):
 
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
-        sequencer, count = self._sequencer, end - start
-        seq, source_seq = sequencer.head + 1, sequencer.last[source] + 1
+        sequencer, last, count = self._sequencer, self._last, end - start
+        seq, source_seq = sequencer.head, last[source]
         if count == 1:
             message = run[start]
-            self._log.append_message(seq, message.ts, source_seq, 0, source, route.type_id, message)
+            self._log.append_message(seq + 1, message.ts, source_seq + 1, 0, source, route.type_id, message)
         else:
-            self._log.append_run(seq, source_seq, source, route.type_id, run, start, end)
-        sequencer.head += count
-        sequencer.last[source] += count
+            self._log.append_run(seq + 1, source_seq + 1, source, route.type_id, run, start, end)
+        sequencer.head, last[source] = seq + count, source_seq + count
         route.count += count
 
     def _append(self, source: int, message: Message) -> None:
@@ -198,22 +200,23 @@ class Captured(_Order):
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
         answers, ways, sequencer, now_ns = self.answers, self._ways, self._sequencer, self._clock.now_ns
-        last, waiting, heard, handler = sequencer.last, self._log.waiting, sequencer.head, None
+        last, waiting, heard, handler = self._last, self._log.waiting, sequencer.head, None
         seq, known, end = heard, len(answers), len(waiting)
         groups = [(heard, 0, known)]
         self.heeds = True
         try:
             for cause, first, behind in groups:  # and what is answered joins the end, as a group with its cause
                 for message in answers[first:behind]:
-                    type_id, source, sources, handlers = ways[type(message)]
+                    origin, source, sources, handlers = ways[type(message)]
                     if sources:
                         source = sources.popleft()
+                        origin = origin_of(source, self._routes[type(message)].type_id)
                     handler = None
                     # As `append_message` does it, without the call. Wherever it is broken off, whole records count.
                     begin = end + HEADER_SIZE
                     encode_into(message, waiting, begin)
                     size, number, source_seq = len(waiting), seq + 1, last[source] + 1
-                    _pack_head_into(waiting, end, size - begin, number, now_ns, source_seq, cause, source, type_id)
+                    _pack_head_into(waiting, end, size - begin, number, now_ns, source_seq, cause, origin)
                     end, seq, last[source] = size, number, source_seq
                     for handler in handlers:
                         handler(message)

@@ -18,6 +18,8 @@ from bus.errors import LogError
 HEAD: Final = struct.Struct("<IQqQQHH")
 """All fields of the head, in the order above."""
 HEADER_SIZE: Final = HEAD.size
+JOINED_HEAD: Final = struct.Struct("<IQqQQI")
+"""The same with source and type in one, see `origin_of`."""
 _pack_head, _unpack_head = HEAD.pack, HEAD.unpack_from
 OUTLINE: Final = struct.Struct("<IQ26xH")
 """Of the head what finding records needs: length, seq, type."""
@@ -64,6 +66,11 @@ def encode_record(seq: int, ts: int, source_seq: int, cause: int, source: int, t
     if length > MAX_PAYLOAD:
         raise too_long(type_id, length)
     return _pack_head(length, seq, ts, source_seq, cause, source, type_id) + payload
+
+
+def origin_of(source: int, type_id: int) -> int:
+    """Source and type as the one number that `JOINED_HEAD` has for them."""
+    return source | type_id << 16
 
 
 def fitting(data: bytearray, start: int, room: int, before: int = 0) -> tuple[int, int]:
