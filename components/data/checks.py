@@ -86,21 +86,21 @@ def _check_positive(table: Table, finite: NDArray[np.bool_], faults: Faults) -> 
 
 def _check_order(table: Table, faults: Faults) -> None:
     earlier = _row_before(table.code)
-    has_earlier = earlier >= 0
-    step = np.where(has_earlier, table.ts - table.ts[earlier], 1)
-    if has_earlier.sum() > 1 and (step[has_earlier] < 0).all():
+    has_earlier, before = earlier >= 0, table.ts[earlier]
+    is_before, is_same = has_earlier & (table.ts < before), has_earlier & (table.ts == before)
+    if has_earlier.sum() > 1 and is_before[has_earlier].all():
         faults.add(table.path, "rows run from new to old; sort the file by time, oldest first")
         return
 
     def unsorted(i: int) -> str:
-        before = f"{_time(table, int(earlier[i]))} in row {table.row[earlier[i]]}"
-        return f"{_symbol(table, i)} at {_time(table, i)} comes after {before}; sort each symbol's rows by time"
+        place = f"{_time(table, int(earlier[i]))} in row {table.row[earlier[i]]}"
+        return f"{_symbol(table, i)} at {_time(table, i)} comes after {place}; sort each symbol's rows by time"
 
     def repeated(i: int) -> str:
         return f"{_symbol(table, i)} at {_time(table, i)} is there already in row {table.row[earlier[i]]}"
 
-    _report(table, faults, step < 0, unsorted)
-    _report(table, faults, step == 0, repeated)
+    _report(table, faults, is_before, unsorted)
+    _report(table, faults, is_same, repeated)
 
 
 def _row_before(code: NDArray[np.int32]) -> Ints:

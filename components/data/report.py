@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.data.faults import Faults
 from components.data.file_format import FileFormat
@@ -84,7 +85,7 @@ def check_file(path: Path, file_format: FileFormat | None = None) -> DataReport:
 def _symbol_report(table: Table, code: int) -> SymbolReport:
     all_ts = table.ts[table.code == code]
     ts = np.unique(all_ts)
-    step = int(np.median(np.diff(ts))) if len(ts) > 1 else 0
+    step = int(np.median(_steps(ts))) if len(ts) > 1 else 0
     after = _before_gaps(ts, step)
     return SymbolReport(
         symbol=table.symbols[code],
@@ -98,13 +99,18 @@ def _symbol_report(table: Table, code: int) -> SymbolReport:
     )
 
 
+def _steps(ts: Ints) -> NDArray[np.uint64]:
+    """The differences of ascending times: unsigned, for 300 years in ns are more than int64 can hold."""
+    return np.diff(ts).view(np.uint64)
+
+
 def _before_gaps(ts: Ints, step: int) -> Ints:
     """Indices of the bars after which there is a gap.
 
     A gap is longer than the usual step by more than a long weekend; within one UTC day of intraday data, any
     step longer than the usual one is a gap.
     """
-    steps = np.diff(ts)
+    steps = _steps(ts)
     gap = steps > step + _LONG_WEEKEND_NS
     if step < NS_PER_DAY:
         same_day = ts[1:] // NS_PER_DAY == ts[:-1] // NS_PER_DAY

@@ -124,6 +124,11 @@ def test_a_file_that_runs_backwards_is_one_fault(csv_of: Write, stream: Stream) 
     assert faults_of(stream, path) == ["bars.csv: rows run from new to old; sort the file by time, oldest first"]
 
 
+def test_three_hundred_years_between_two_rows_are_not_time_that_runs_backwards(csv_of: Write, stream: Stream) -> None:
+    first, last = stream(csv_of("1701-01-03,AAPL,11,12,10,12,5", "2020-01-02,AAPL,11,12,10,12,5"))
+    assert (last.ts, last.ts - first.ts > 2**63) == (JAN_2, True)
+
+
 def test_prices_that_are_not_positive_may_be_allowed(csv_of: Write, stream: Stream) -> None:
     path = csv_of("2020-01-02,SPREAD,-1,0,-2,-1.5,1000")
     assert stream(path, allow_nonpositive_prices=True) == [Bar(JAN_2, "SPREAD", -1.0, 0.0, -2.0, -1.5, 1000.0)]

@@ -51,6 +51,11 @@ def test_a_weekend_with_a_holiday_is_no_gap_and_a_missing_week_is_one(csv_of: Wr
     assert [(iso_text(gap.start_ns), iso_text(gap.end_ns)) for gap in symbol.gaps] == [("2020-01-24", "2020-01-30")]
 
 
+def test_a_gap_may_be_three_hundred_years_long(csv_of: Write) -> None:
+    (symbol,) = check_file(csv_of("1701-01-03,A,10,12,9,11,1", *day_rows("A", 2, 3, 6))).symbols
+    assert [(iso_text(gap.start_ns), iso_text(gap.end_ns)) for gap in symbol.gaps] == [("1701-01-03", "2020-01-02")]
+
+
 def test_intraday_a_missing_minute_is_a_gap_and_the_night_is_not(csv_of: Write) -> None:
     (symbol,) = check_file(csv_of(*minute_rows(0, 1, 2, 4, 5, 1440, 1441))).symbols
     assert symbol.step_ns == 60 * 10**9
