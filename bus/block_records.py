@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 16
 """Layouts, rows, and types that are remembered."""
-_ARRAY, _LONG_ARRAY, _TEXT, _FLOAT, _UINT64, _INT64 = 0x90, 0xDC, 0xA0, b"\xcb", b"\xcf", b"\xd3"
+ARRAY, TEXT, UINT64 = 0x90, 0xA0, 0xCF
+"""First bytes of msgpack values: of short arrays and short texts, to which their length is added, and of large ints."""
+_LONG_ARRAY, _FLOAT, _INT64 = 0xDC, 0xCB, 0xD3
 _MANY_VALUES: Final = 16
 """An array of fewer says in one byte what it is."""
 _LONG_TEXT: Final = 32
@@ -91,7 +93,7 @@ def _the_same(declared: str, block: Block, name: str) -> _Value | None:
     text = block.only(name) if declared == "str" else None
     if text is None or len(content := text.encode()) >= _LONG_TEXT:
         return None
-    return bytes([_TEXT + len(content)]) + content, ""
+    return bytes([TEXT + len(content)]) + content, ""
 
 
 def _value(declared: str, values: NDArray[Any]) -> _Value | None:
@@ -99,13 +101,13 @@ def _value(declared: str, values: NDArray[Any]) -> _Value | None:
     size = values.itemsize
     match declared, values.dtype.kind:
         case "float", "f":
-            return _FLOAT, ">f8"
+            return bytes([_FLOAT]), ">f8"
         case "int", "i" if values.min() >= _UINT64_FROM:
-            return _UINT64, ">i8"
+            return bytes([UINT64]), ">i8"
         case "int", "i" if values.max() < _INT64_BELOW:
-            return _INT64, ">i8"
+            return bytes([_INT64]), ">i8"
         case "str", "V" if size < _LONG_TEXT:
-            return bytes([_TEXT + size]), f"V{size}"
+            return bytes([TEXT + size]), f"V{size}"
     return None
 
 
@@ -114,7 +116,7 @@ def _row(message_type: type[Message], values: tuple[_Value, ...], source: int, t
     import numpy as np
 
     count, places = len(values), []
-    payload = bytes([_ARRAY + count] if count < _MANY_VALUES else [_LONG_ARRAY, *count.to_bytes(2)])
+    payload = bytes([ARRAY + count] if count < _MANY_VALUES else [_LONG_ARRAY, *count.to_bytes(2)])
     for name, (same, kind) in zip(fields(message_type), values, strict=True):
         payload += same
         if kind:

@@ -219,7 +219,7 @@ class LiveBus:
         self.now_ns = now_ns = max(self.now_ns, self._clock.now_ns())
         append = self._log.append_record if self._log is not None else None
         sequencer, counts, noticed = self._sequencer, self.counts, self._noticed
-        offer, epoch, last = sequencer.offer, sequencer.epoch, sequencer.last
+        offer, epoch, following = sequencer.offer, sequencer.epoch, sequencer.following
         batch = []
         for cause, source, type_id, message, payload in outputs:
             if payload is None:
@@ -227,7 +227,7 @@ class LiveBus:
                 payload = encode(message)
             if cause > sequencer.head:
                 raise ProtocolError(f"{self._name(source)} answered record {cause}; the last one is {sequencer.head}")
-            source_seq = 1 + (last[source] if source < len(last) else 0)
+            source_seq = following(source)
             seq = offer(source, epoch, source_seq, type_id)
             assert seq is not None
             counts[type_id] += 1

@@ -47,6 +47,15 @@ class _Order:
         self._heard: list[type[Message]] = []
         """Types of messages that their routes have not counted yet."""
 
+    def publish(self, source: int, message: Message) -> None:
+        """Give a message from outside its place in the order, and hand it out."""
+        self._place(source, message)
+        self.hand_out(message, self._routes[type(message)].handlers)
+
+    def record(self, message: Message) -> None:
+        """Give a message of the hub that nobody hears its place in the order."""
+        self._place(HUB, message)
+
     def hand_out(self, message: Message, handlers: Sequence[Handler]) -> None:
         """Call handlers with a message from outside; what it is answered waits for its turn."""
         handler = None
@@ -64,6 +73,10 @@ class _Order:
         for message_type, count in Counter(self._heard).items():
             self._routes[message_type].count += count
         self._heard.clear()
+
+    def _place(self, _source: int, message: Message) -> None:
+        """Give a message from outside its place in the order."""
+        self._heard.append(type(message))
 
     def _checked(self, component: Component, append: Emit) -> Emit:
         """A way out that takes answers only, and of declared types."""
@@ -100,15 +113,6 @@ class Uncaptured(_Order):
         append = self.answers.append
         return append if is_ours(member.component) else self._checked(member.component, append)
 
-    def publish(self, _source: int, message: Message) -> None:
-        """Hand out a message from outside."""
-        self._heard.append(type(message))
-        self.hand_out(message, self._handlers[type(message)])
-
-    def record(self, message: Message) -> None:
-        """Give a message of the hub that nobody hears its place in the order."""
-        self._heard.append(type(message))
-
     def take_in(self, _source: int, route: Route, _run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
         route.count += end - start
@@ -142,7 +146,6 @@ class Captured(_Order):
         self._clock = clock
         self._log = log
         self._sequencer = Sequencer(wiring.rules)
-        self._last = self._sequencer.last
         sources: dict[type[Message], list[int]] = {}
         for member in wiring.members:
             for message_type in emitted_types(member.component):
@@ -169,18 +172,10 @@ class Captured(_Order):
 
         return self._checked(component, note if shared else append)
 
-    def publish(self, source: int, message: Message) -> None:
-        """Give a message from outside its place in the order, and hand it out."""
-        self._append(source, message)
-        self.hand_out(message, self._routes[type(message)].handlers)
-
-    def record(self, message: Message) -> None:
-        """Give a message of the hub that nobody hears its place in the order."""
-        self._append(HUB, message)
-
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
-        sequencer, last, count = self._sequencer, self._last, end - start
+        sequencer, count = self._sequencer, end - start
+        last = sequencer.last
         seq, source_seq = sequencer.head, last[source]
         if count == 1:
             message = run[start]
@@ -190,17 +185,17 @@ class Captured(_Order):
         sequencer.head, last[source] = seq + count, source_seq + count
         route.count += count
 
-    def _append(self, source: int, message: Message) -> None:
+    def _place(self, source: int, message: Message) -> None:
         sequencer, type_id = self._sequencer, self._routes[type(message)].type_id
-        seq, source_seq = sequencer.head + 1, sequencer.last[source] + 1
+        seq, source_seq = sequencer.head + 1, sequencer.following(source)
         self._log.append_message(seq, self._clock.now_ns, source_seq, 0, source, type_id, message)
         sequencer.admit(source)
-        self._heard.append(type(message))
+        super()._place(source, message)
 
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
         answers, ways, sequencer, now_ns = self.answers, self._ways, self._sequencer, self._clock.now_ns
-        last, waiting, heard, handler = self._last, self._log.waiting, sequencer.head, None
+        last, waiting, heard, handler = sequencer.last, self._log.waiting, sequencer.head, None
         seq, known, end = heard, len(answers), len(waiting)
         groups = [(heard, 0, known)]
         self.heeds = True

@@ -13,7 +13,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from bus.block_records import layout, table_of
+from bus.block_records import ARRAY, TEXT, UINT64, layout, table_of
 from bus.record import HEAD, HEADER_SIZE
 from bus.runtime.block import Block
 from schemas.codec import encode_all
@@ -33,10 +33,10 @@ MOST: Final = 1024
 _LISTED: Final = 16
 """A list of so many messages, and up to 65,535, has a head of three bytes."""
 
-_UINT64, _ARRAY, _MAP, _TEXT = 0xCF, 0x90, 0x80, 0xA0
+_MAP: Final = 0x80
 _SIZES: Final = {
-    **dict.fromkeys([*range(_TEXT), 0xC0, 0xC2, 0xC3, *range(0xE0, 0x100)], 1),
-    **{_TEXT + length: 1 + length for length in range(32)},
+    **dict.fromkeys([*range(TEXT), 0xC0, 0xC2, 0xC3, *range(0xE0, 0x100)], 1),
+    **{TEXT + length: 1 + length for length in range(32)},
     **dict(zip(range(0xCA, 0xD4), (5, 9, 2, 3, 5, 9, 2, 3, 5, 9), strict=True)),
 }
 """Bytes of a msgpack value by its first byte, without what an array or a map holds; of those that messages of market
@@ -90,7 +90,7 @@ class _Window:
             return
         import numpy as np
 
-        self._count_from = np.arange
+        self._count_from = np.arange  # an import statement would add a tenth to each range
         self.records = table.view(f"V{table.itemsize}")
         self._seqs, self._source_seqs = table["seq"].view("<i8"), table["source_seq"].view("<i8")
         self._ahead: int | None = None
@@ -164,7 +164,7 @@ def times_of(messages: list[Any], payloads: NDArray[Any]) -> NDArray[Any]:
     """The `ts` of each message, out of its payload where that begins with it."""
     import numpy as np
 
-    if messages[0].__struct_fields__[0] == "ts" and payloads[0, 1] == _UINT64:
+    if messages[0].__struct_fields__[0] == "ts" and payloads[0, 1] == UINT64:
         times: NDArray[Any] = payloads[:, 2:10].view(">i8")[:, 0]
         if times.min() >= 0:
             return times
@@ -209,6 +209,6 @@ def _structure(data: bytes, start: int) -> tuple[list[int], int]:
         firsts.append(at - start)
         at += _SIZES[first]
         values -= 1
-        if _MAP <= first < _TEXT:
-            values += (first & 15) * (1 if first >= _ARRAY else 2)
+        if _MAP <= first < TEXT:
+            values += (first & 15) * (1 if first >= ARRAY else 2)
     return firsts, at - start

@@ -44,7 +44,7 @@ class Sequencer:
         self.epoch = epoch
         self.rules = {rule.source_id: rule for rule in rules}
         self.last = [0] * (max(self.rules, default=HUB) + 1)
-        """By source."""
+        """Of each source, by its id, the last `source_seq`."""
 
     def offer(self, source: int, epoch: int, source_seq: int, type_id: int) -> int | None:
         """The seq for this publish, or None when it was accepted before (a repeat is only acknowledged again).
@@ -67,6 +67,10 @@ class Sequencer:
         self.last[source] = source_seq
         self.head += 1
         return self.head
+
+    def following(self, source: int) -> int:
+        """The `source_seq` of a source's next publish; 1 for one that is not part of the run, which `offer` refuses."""
+        return self.last[source] + 1 if source < len(self.last) else 1
 
     def admit(self, source: int) -> int:
         """The seq for a publish of the hub itself, or of a component beside it whose publishes cannot get lost."""

@@ -149,7 +149,7 @@ class WaveBus:
         if payload is None:
             assert message is not None
             payload = encode(message)
-        seq = sequencer.offer(source, sequencer.epoch, sequencer.last[source] + 1, type_id)
+        seq = sequencer.offer(source, sequencer.epoch, sequencer.following(source), type_id)
         assert seq is not None
         self.counts[type_id] += 1
         record = self._append(seq, output.cause, source, type_id, payload)

@@ -57,7 +57,7 @@ def admf() -> None:
 
 def main() -> None:
     """Entry point of the console script: our errors become one clear text and an exit code."""
-    # Ours and those of our processes, read when numpy is imported: see docs/execution-modes.md.
+    # Read when numpy is imported, here and in the processes that we start: see docs/execution-modes.md.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if sys.argv[1:2] and sys.argv[1] in PRINTING:
         # Without this click turns a reader that has left (`admf log cat | head`) into exit code 1.

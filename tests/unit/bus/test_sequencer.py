@@ -26,6 +26,12 @@ def test_publishes_are_numbered_from_one_over_all_sources():
     assert sequencer.last == [1, 2, 1]
 
 
+def test_the_number_that_follows_is_each_sources_own_and_also_told_of_a_stranger():
+    sequencer = a_sequencer()
+    sequencer.offer(1, 1, sequencer.following(1), SIGNAL)
+    assert [sequencer.following(source) for source in (HUB, 1, 2, 9)] == [1, 2, 1, 1]
+
+
 def test_a_repeat_is_acknowledged_and_not_sequenced_again():
     sequencer = a_sequencer()
     sequencer.offer(1, 1, 1, SIGNAL)
