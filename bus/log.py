@@ -281,8 +281,8 @@ class LogWriter(_Appends):
         self._segment_bytes = max(segment_bytes, SEGMENT_HEAD_SIZE + 1)  # one record at least
         self._epoch = epoch
         self._buffer: list[Buffer] = []
-        self._summed = 0
-        """So many in the buffer are in the checksum and the digest, or are seals, which are in neither."""
+        self._unsummed: list[Buffer] = []
+        """Records, written or not, that are in neither checksum nor digest."""
         self._size = 0
         """Of the segment, with what is buffered."""
         self._unsealed = 0
@@ -322,6 +322,7 @@ class LogWriter(_Appends):
 
     def _take(self, data: Buffer, count: int) -> None:
         self._buffer.append(data)
+        self._unsummed.append(data)
         size = memoryview(data).nbytes
         self._size += size
         self._unsealed += size
@@ -331,26 +332,24 @@ class LogWriter(_Appends):
             self._hand_over(sealed=False)
 
     def _sum_up(self) -> None:
-        """Take what is new in the buffer into the checksum and the digest.
+        """Take all records so far into the checksum and the digest.
 
         Checksum first: isal leaves the upper halves of vector registers in use (it has no `vzeroupper`), and on some
         processors all of the program is 7 per cent slower until somebody clears them, as BLAKE3 does.
         """
-        for data in self._buffer[self._summed :]:
-            self._sum = crc32(data, self._sum)
-            self._digest.update(data)
-        self._summed = len(self._buffer)
+        unsummed, self._unsummed = self._unsummed, []
+        data = b"".join(unsummed)
+        self._sum = crc32(data, self._sum)
+        self._digest.update(data)
 
     def _hand_over(self, sealed: bool) -> None:
         if sealed and self._unsealed:
             self._seal(SEAL_TYPE, with_digest=self._size - self._proven >= SEAL_BYTES)
         if not self._buffer:
             return
-        self._sum_up()
         if self._file < 0:
             raise LogError(f"{self.folder}: the message log is closed and takes no more records")
-        # Whatever breaks a write off, nothing is written twice.
-        buffer, self._buffer, self._summed = self._buffer, [], 0
+        buffer, self._buffer = self._buffer, []  # whatever breaks a write off, nothing is written twice
         self._write(buffer[0] if len(buffer) == 1 else b"".join(buffer))
 
     def _write(self, data: Buffer) -> None:
@@ -368,7 +367,6 @@ class LogWriter(_Appends):
         digest = self._digest.digest() if with_digest else b""
         seal = encode_record(self.records, 0, 0, 0, 0, type_id, SEAL.pack(self._epoch, self._sum) + digest)
         self._buffer.append(seal)
-        self._summed += 1
         self._size += len(seal)
         self._unsealed, self._sum = 0, self._start
         if with_digest:
