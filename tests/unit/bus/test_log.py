@@ -219,6 +219,10 @@ def test_a_full_disk_stops_the_writer_and_what_was_written_before_is_sound(tmp_p
     assert [record.seq for record in records] == list(range(1, int(found[1])))
     assert not reader.closed
     assert segments(tmp_path / "log")[-1].stat().st_size == room, "nothing may follow what was cut off"
+    taken_in = DigestLog()
+    for n in range(1, int(found[1]) + 1):
+        append(taken_in, n)
+    assert out.split()[-1] == taken_in.close(), "the digest is also of the record that was refused"
 
 
 def test_a_full_disk_at_the_very_start_is_an_error_too(tmp_path):
