@@ -29,8 +29,10 @@ def test_the_text_is_the_same(before, name, parts, after, indent):
     assert "".join(text_of(before, name, parts, after, indent)) == json.dumps(document, indent=indent)
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_what_is_no_number_is_refused(number):
-    for before, each, after in ((number, 1, 1), (1, number, 1), (1, 1, number)):
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_null_in_the_list_and_refused_beside_it(number):
+    text = "".join(text_of({"a": 1}, "b", [[{"c": number, "d": "NaN"}, {"c": 2.5}]], {"e": 1}))
+    assert json.loads(text)["b"] == [{"c": None, "d": "NaN"}, {"c": 2.5}]
+    for before, after in ((number, 1), (1, number)):
         with pytest.raises(ValueError, match="JSON compliant"):
-            "".join(text_of({"a": before}, "b", [[{"c": each}]], {"d": after}))
+            "".join(text_of({"a": before}, "b", [[{"c": 1}]], {"d": after}))
