@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
 
 from bus.errors import ProtocolError
+from bus.express import Compose, no_express
+from bus.foresight import Foresight
 from bus.local_order import Captured, Uncaptured, blame
 from bus.local_route import Outlook, Route, Taker
 from bus.log import Log
@@ -38,7 +40,14 @@ from schemas.registry import MESSAGE_TYPES
 class LocalBus:
     """Sequences, captures and delivers in the calling thread."""
 
-    def __init__(self, wiring: Wiring, context: RunContext, log: Log | None, means: Means | None = None) -> None:
+    def __init__(
+        self,
+        wiring: Wiring,
+        context: RunContext,
+        log: Log | None,
+        means: Means | None = None,
+        compose: Compose = no_express,
+    ) -> None:
         self.clock = Clock()
         self.timers = TimerQueue()
         self._wiring = wiring
@@ -47,6 +56,9 @@ class LocalBus:
         self._heard = 0
         """The index in a run behind the last message that was heard."""
         self._loop = LazyLoop(means or Means())
+        self._express = compose(wiring)
+        self._is_logged = log is not None
+        self._taps: list[tuple[type[Message], Handler]] = []
         routes = self._routes = {message_type: Route(message_type) for message_type in MESSAGE_TYPES.values()}
         self._order = Uncaptured(routes) if log is None else Captured(routes, self.clock, log, wiring)
 
@@ -59,6 +71,9 @@ class LocalBus:
     def tap(self, message_type: type[Message], handler: Handler) -> None:
         """Call `handler` with every message of a type."""
         self._routes[message_type].add(handler)
+        self._taps.append((message_type, handler))
+        if self._express is not None and message_type in self._express.untold:
+            self._express = None
 
     def open(self) -> None:
         """Initialize and start every component.
@@ -66,13 +81,21 @@ class LocalBus:
         Raises:
             ComponentError: with the first one that fails.
         """
+        express, foresight = self._express, None
         for member in self._wiring.members:
-            emit = self._order.emitter(member)
+            ahead = None
+            if express is not None and member.component is express.strategy:
+                ahead = foresight = Foresight(member, self._order, self.clock)
+            emit = self._order.emitter(member) if ahead is None else ahead.emit
             if sets_timers(member.component):
                 emit = heeding(emit, self.timers, member.component)
             begin(member.component, self._context, emit, self.clock)
             for message_type, handler in direct_handlers(member.component, self._loop).items():
-                self._routes[message_type].add(handler)
+                if ahead is not None:
+                    handler = ahead.stand_for(handler)
+                self._routes[message_type].add(handler, ahead)
+        if express is not None and foresight is not None:
+            express.board(foresight, self._is_logged)
 
     def declare(self, messages: Iterable[Message]) -> None:
         """Sequence messages of the hub that no component takes."""
@@ -124,6 +147,10 @@ class LocalBus:
         self._order.answers.clear()
         self._order.record(message)
 
+    def catch_up(self) -> None:
+        """Put into the log what was heard, if some of it is not there yet: the run is broken off."""
+        self._order.catch_up()
+
     def close(self) -> None:
         """Stop every component, sources first."""
         self._loop.close()
@@ -132,6 +159,13 @@ class LocalBus:
     def _until_answered(self, source: int, route: Route, run: Block, start: int) -> int:
         """Hand out messages of a run from `start` on, up to one that is answered; settle that; return what is next."""
         order, outlook = self._order, self._outlook
+        if self._express is not None and (stretch := self._express.stretch(run, start)) is not None:
+            order.take_stretch(source, route, run, start, stretch, self._express)
+            for message_type, tap in self._taps:
+                if stretch.counts.get(message_type):
+                    for message in self._express.messages(message_type, stretch.happened):
+                        tap(message)
+            return stretch.end
         at_once, ready, later, end = route.parted(run, start, outlook)
         self._heard = start if at_once else end  # a run that is broken off in between has heard none of these
         try:

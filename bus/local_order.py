@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from operator import length_hint
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bus.local_route import Route
 from bus.log import TOGETHER, Log
@@ -27,6 +27,11 @@ from bus.topics import Wiring
 from schemas import Message
 from schemas.codec import encode_into
 
+if TYPE_CHECKING:
+    from bus.express import Express, Stretch
+    from bus.stretch_records import Layouts
+    from bus.stretches import Stretches
+
 _pack_head_into = JOINED_HEAD.pack_into
 
 _COUNTED_TOGETHER: Final = 4096
@@ -36,7 +41,7 @@ _NOBODY: Final = -1
 Routes = Mapping[type[Message], Route]
 
 
-class _Order:
+class Order:
     """What both have. `answers` are the messages that wait for their turn."""
 
     def __init__(self, routes: Routes) -> None:
@@ -68,15 +73,31 @@ class _Order:
         finally:
             self.heeds = False
 
+    def catch_up(self) -> None:
+        """Give all that was heard its places in the order, if some has none yet."""
+
     def count(self) -> None:
         """Bring the counts of the routes up to date."""
         for message_type, count in Counter(self._heard).items():
             self._routes[message_type].count += count
         self._heard.clear()
 
+    def _count_at_once(self, counts: Mapping[type[Message], int]) -> None:
+        for message_type, count in counts.items():
+            self._routes[message_type].count += count
+
     def _place(self, _source: int, message: Message) -> None:
         """Give a message from outside its place in the order."""
         self._heard.append(type(message))
+
+    def appender(self, _member: Member) -> Emit:
+        """What puts a message of a component at the end of those that wait."""
+        return self.answers.append
+
+    def emitter(self, member: Member, append: Emit | None = None) -> Emit:
+        """The way out of a component, to where it is to be put."""
+        append = append or self.appender(member)
+        return append if is_ours(member.component) else self._checked(member.component, append)
 
     def _checked(self, component: Component, append: Emit) -> Emit:
         """A way out that takes answers only, and of declared types."""
@@ -101,21 +122,23 @@ class _Order:
             self.count()
 
 
-class Uncaptured(_Order):
+class Uncaptured(Order):
     """The order of a run without a log."""
 
     def __init__(self, routes: Routes) -> None:
         super().__init__(routes)
         self._handlers = {message_type: route.handlers for message_type, route in routes.items()}
 
-    def emitter(self, member: Member) -> Emit:
-        """The way out of a component."""
-        append = self.answers.append
-        return append if is_ours(member.component) else self._checked(member.component, append)
-
     def take_in(self, _source: int, route: Route, _run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
         route.count += end - start
+
+    def take_stretch(
+        self, source: int, route: Route, run: Block, start: int, stretch: Stretch, _express: Express
+    ) -> None:
+        """Give messages of a run, and what they were answered, their places in the order, after they were heard."""
+        self.take_in(source, route, run, start, stretch.end)
+        self._count_at_once(stretch.counts)
 
     def settle(self) -> None:
         """Hand out what waits, and what that brings about, until nothing is left."""
@@ -138,7 +161,7 @@ components do, and then, of those that wait, the sources in order; who takes it.
 apart."""
 
 
-class Captured(_Order):
+class Captured(Order):
     """The order of a run with a log."""
 
     def __init__(self, routes: Routes, clock: Clock, log: Log, wiring: Wiring) -> None:
@@ -146,6 +169,9 @@ class Captured(_Order):
         self._clock = clock
         self._log = log
         self._sequencer = Sequencer(wiring.rules)
+        self._layouts: Layouts = {}
+        self._stretches: Stretches | None = None
+        """What has no places yet, if anything has not; it comes before all that is given some."""
         sources: dict[type[Message], list[int]] = {}
         for member in wiring.members:
             for message_type in emitted_types(member.component):
@@ -156,12 +182,12 @@ class Captured(_Order):
             for only in [_the_only(sources.get(message_type, []))]
         }
 
-    def emitter(self, member: Member) -> Emit:
-        """The way out of a component."""
-        component, source, append = member.component, member.source_id, self.answers.append
-        ways = {message_type: self._ways[message_type] for message_type in emitted_types(component)}
+    def appender(self, member: Member) -> Emit:
+        """As of every order; it also notes whose messages are of a type that several components publish."""
+        source, append = member.source_id, self.answers.append
+        ways = {message_type: self._ways[message_type] for message_type in emitted_types(member.component)}
         shared = {message_type: way[2].append for message_type, way in ways.items() if way[1] == _NOBODY}
-        if is_ours(component) and not shared:
+        if not shared:
             return append
 
         def note(message: Message) -> None:
@@ -170,10 +196,12 @@ class Captured(_Order):
                 also(source)
             append(message)
 
-        return self._checked(component, note if shared else append)
+        return note
 
     def take_in(self, source: int, route: Route, run: Block, start: int, end: int) -> None:
         """Give messages of a run their places in the order, after they were heard."""
+        if self._stretches is not None:
+            self.catch_up()
         sequencer, count = self._sequencer, end - start
         last = sequencer.last
         seq, source_seq = sequencer.head, last[source]
@@ -185,7 +213,34 @@ class Captured(_Order):
         sequencer.head, last[source] = seq + count, source_seq + count
         route.count += count
 
+    def take_stretch(
+        self, source: int, route: Route, run: Block, start: int, stretch: Stretch, express: Express
+    ) -> None:
+        """As of the other order. Records are made of several stretches together, and they are counted then."""
+        from bus.stretches import Stretches  # and with it numpy, which a run without them does not need
+
+        what = source, route.type_id, stretch.symbol
+        if self._stretches is None or not self._stretches.can_take(*what):
+            self.catch_up()
+            self._stretches = Stretches(*what, express)
+        self._stretches.add(run, start, stretch)
+
+    def catch_up(self) -> None:
+        """Give what happened in stretches its places in the order; nothing else comes before."""
+        stretches, self._stretches = self._stretches, None
+        if stretches is not None:
+            from bus.stretch_records import Numbers
+
+            sequencer = self._sequencer
+            numbers = Numbers(sequencer.head, sequencer.last.copy())
+            records = stretches.records(numbers, self._layouts)
+            self._count_at_once(stretches.counts)
+            self._log.append_stretch(records)
+            sequencer.head, sequencer.last[:] = numbers.head + records.total, numbers.last
+
     def _place(self, source: int, message: Message) -> None:
+        if self._stretches is not None:
+            self.catch_up()
         sequencer, type_id = self._sequencer, self._routes[type(message)].type_id
         seq, source_seq = sequencer.head + 1, sequencer.following(source)
         self._log.append_message(seq, self._clock.now_ns, source_seq, 0, source, type_id, message)

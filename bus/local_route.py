@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Final
+from typing import Final, Protocol
 
 from bus.runtime.block import Block
 from bus.runtime.component import Component, Handler
@@ -23,6 +23,18 @@ Taker = tuple[Handler, Callable[..., None]]
 Parting = tuple[list[Handler], list[Taker], list[Taker], int]
 """Who must be handed every message before a certain one, the last in this tuple, at once; else who may answer that one
 but none before it; and who will answer none of all these."""
+
+
+class Teller(Protocol):
+    """Who can say beforehand what it will not answer, and takes many messages: a component, or what stands for one."""
+
+    quiet: frozenset[type[Message]]
+
+    def unanswered(self, block: Block, start: int, most: int, /) -> int:
+        """See `Component.unanswered`."""
+
+    def on_block(self, block: Block, start: int, end: int, /) -> None:
+        """See `Component.on_block`."""
 
 
 class Outlook:
@@ -80,14 +92,16 @@ class Route:
         self.type_id = TYPE_IDS[message_type]
         self.handlers: list[Handler] = []
         self.count = 0
-        self._takers: list[tuple[Component | None, Callable[..., int] | None, Taker]] = []
+        self._takers: list[tuple[Component | Teller | None, Callable[..., int] | None, Taker]] = []
         """Who takes blocks, what it says beforehand, and how it takes messages; None for whoever takes no blocks."""
 
-    def add(self, handler: Handler) -> None:
-        """One more who takes the type."""
+    def add(self, handler: Handler, teller: Teller | None = None) -> None:
+        """One more who takes the type; `teller` is what stands for it, if anything does."""
         self.handlers.append(handler)
         owner = getattr(handler, "__self__", None)
-        if isinstance(owner, Component) and owner.on_block is not None:
+        if teller is not None:
+            self._takers.append((teller, teller.unanswered, (handler, teller.on_block)))
+        elif isinstance(owner, Component) and owner.on_block is not None:
             self._takers.append((owner, owner.unanswered, (handler, guarded(owner, owner.on_block))))
         else:
             self._takers.append((None, None, (handler, handler)))

@@ -6,24 +6,20 @@ starts with a head (magic, version, first seq, digest so far, checksum) and goes
 digest of all records so far. The last seal of a closed log is its footer: two runs are equal when their digests are.
 Nothing in a log names the run, the machine or the time of writing, so equal runs have equal files.
 
-Of version 2 of the format all is the same but the digest, see `new_digest`; of version 1 see `bus.log_version_1`.
-
     seal: a record without ts, source and cause, of which the payload is  epoch u32 | crc32 u32 | digest, or nothing
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import struct
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from blake3 import blake3
 from isal.isal_zlib import crc32
 
 from bus.errors import LogError
+from bus.log_format import FIRST_EPOCH, SEAL, SEAL_BYTES, SEGMENT_HEAD_SIZE, SUFFIX, checksum, new_digest, segment_head
 from bus.record import FOOTER_TYPE, HEAD, HEADER_SIZE, MAX_PAYLOAD, SEAL_TYPE, encode_record, fitting, too_long
 from bus.record_run import FEW, MOST, BlockEncoder
 from bus.runtime.block import Block
@@ -34,11 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from bus.stretch_records import StretchRecords
+
 _pack_head_into = HEAD.pack_into
 
-MAGIC: Final = b"ADMFLOG\x01"
-SUFFIX: Final = ".admflog"
-SEAL_BYTES: Final = 128 * 1024
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
 TOGETHER: Final = 32 * 1024
 """So many bytes of records are worth the while of taking them in; more do not stay in the processor's cache."""
@@ -47,55 +42,6 @@ _RESERVED: Final = 4 * TOGETHER
 asks for half as much again as it needs; but one that is never less than half full gives nothing back."""
 _MANY: Final = 256
 """So many records of equal length are taken in as they are."""
-FIRST_EPOCH: Final = 1
-"""Until runs can be taken over the only one."""
-_HEAD: Final = struct.Struct("<8sIQ32s")
-SEGMENT_HEAD_SIZE: Final = _HEAD.size + 4
-VERSION: Final = 3
-SEAL: Final = struct.Struct("<II")
-"""Epoch and checksum, with which a seal's payload begins."""
-
-
-def checksum(data: Buffer, epoch: int) -> int:
-    """What a seal of this epoch says of the bytes before it."""
-    return crc32(data, crc32(struct.pack("<I", epoch)))
-
-
-def new_digest(version: int = VERSION) -> Any:
-    """The digest of no records in a log of this version, 32 bytes of BLAKE3, before version 3 of BLAKE2b."""
-    return blake3() if version >= 3 else hashlib.blake2b(digest_size=32)
-
-
-def segment_head(first_seq: int, digest: bytes) -> bytes:
-    """The head of a segment whose first record is `first_seq`, after records with `digest`."""
-    head = _HEAD.pack(MAGIC, VERSION, first_seq, digest)
-    return head + struct.pack("<I", crc32(head))
-
-
-class SegmentHead(NamedTuple):
-    """What a segment's head says: of which version it is, its first seq, and the digest of all before it."""
-
-    version: int
-    first_seq: int
-    digest: bytes
-
-
-def parse_segment_head(data: bytes, path: Path) -> SegmentHead:
-    """What the first bytes of a segment say.
-
-    Raises:
-        LogError: not a segment, a version that we do not know, or a damaged head.
-    """
-    if data[: len(MAGIC)] != MAGIC[: len(data)]:
-        raise LogError(f"{path}: not a message log (it does not start with the log's magic bytes)")
-    if len(data) < SEGMENT_HEAD_SIZE:
-        raise LogError(f"{path}: the file ends within the segment's head")
-    _, version, first_seq, digest = _HEAD.unpack_from(data)
-    if not 1 <= version <= VERSION:
-        raise LogError(f"{path}: log version {version}; this program reads versions 1 to {VERSION}")
-    if struct.unpack_from("<I", data, _HEAD.size)[0] != crc32(data[: _HEAD.size]):
-        raise LogError(f"{path}: the checksum of the segment's head does not fit")
-    return SegmentHead(version, first_seq, digest)
 
 
 class _Appends(ABC):
@@ -204,6 +150,21 @@ class _Appends(ABC):
                 self._append_equal(records)
             seq, source_seq, start = seq + count, source_seq + count, end
         self.settle(TOGETHER)
+
+    def append_stretch(self, records: StretchRecords) -> None:
+        """Append the records of a stretch of bars and of their answers."""
+        self.settle()
+        data, (_, starts, befores, total) = records.data, records
+        begin = done = 0
+        while done < total:
+            room = self._room()
+            end, count = len(data), total - done
+            if end - begin > room:
+                bar = int(starts.searchsorted(begin + room)) - 1
+                start, known = (begin, 0) if starts[bar] < begin else (int(starts[bar]), int(befores[bar]) - done)
+                count, end = fitting(data, start, begin + room - start, known)
+            self._take(memoryview(data)[begin:end], count)
+            done, begin = done + count, end
 
     def _append_each(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
@@ -338,7 +299,7 @@ class LogWriter(_Appends):
         processors all of the program is 7 per cent slower until somebody clears them, as BLAKE3 does.
         """
         unsummed, self._unsummed = self._unsummed, []
-        data = b"".join(unsummed)
+        data = unsummed[0] if len(unsummed) == 1 else b"".join(unsummed)
         self._sum = crc32(data, self._sum)
         self._digest.update(data)
 

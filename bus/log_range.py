@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bus.errors import LogError
-from bus.log import SEGMENT_HEAD_SIZE, SUFFIX
+from bus.log_format import SEGMENT_HEAD_SIZE, SUFFIX
 from bus.record import FOOTER_TYPE, HEADER_SIZE, LENGTH, OUTLINE
 
 _PIECE: Final = 1024 * 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from bus.errors import LogError
-from bus.log import SEAL_BYTES, SEGMENT_HEAD_SIZE, SUFFIX, new_digest, parse_segment_head
+from bus.log_format import SEAL_BYTES, SEGMENT_HEAD_SIZE, SUFFIX, new_digest, parse_segment_head
 from bus.log_stretch import Stretch, stretches
 from bus.log_version_1 import stretches_of_version_1
 from bus.record import Record, decode_record, decode_records

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple
 
 from bus.errors import LogError
-from bus.log import SEAL, SEGMENT_HEAD_SIZE, checksum
+from bus.log_format import SEAL, SEGMENT_HEAD_SIZE, checksum
 from bus.record import (
     FOOTER_TYPE,
     HEADER_SIZE,

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from isal.isal_zlib import crc32
 
 from bus.errors import LogError
-from bus.log import SEGMENT_HEAD_SIZE
+from bus.log_format import SEGMENT_HEAD_SIZE
 from bus.log_stretch import CHUNK, LAST_DECLARATION, Seal, Stretch
 from bus.record import FOOTER_TYPE, HEAD, HEADER_SIZE, SEQ_OFFSET, IncompleteRecord, Record, decode_record
 

@@ -73,7 +73,7 @@ def origin_of(source: int, type_id: int) -> int:
     return source | type_id << 16
 
 
-def fitting(data: bytearray, start: int, room: int, before: int = 0) -> tuple[int, int]:
+def fitting(data: bytes | bytearray, start: int, room: int, before: int = 0) -> tuple[int, int]:
     """How many of the records in `data` can be written, and where the last of them ends: so many `before` `start`, and
     behind it each that begins within so many bytes.
 

@@ -235,7 +235,9 @@ class _Run:
         if plan.is_live:
             return open_live(hosting, log)
         if hosting.is_local:
-            local = LocalBus(plan.wiring, plan.context, log, hosting.means())
+            from deploy.express import express_of  # and with it components that may all be elsewhere
+
+            local = LocalBus(plan.wiring, plan.context, log, hosting.means(), express_of)
             stack.callback(local.close)
             local.open()
             return local
@@ -275,17 +277,24 @@ def _record_failure(error: BaseException, bus: AnyBus | None, result: RunResult)
         result.error += f"\n{error.traceback.rstrip()}"
     if bus is None:
         return
-    if not isinstance(error, StopNow | LogError):
-        # A run that was broken off may have stopped between a record and its place in the log: nothing is added.
-        message: ComponentFailed | Halt = Halt(result.error)
-        if isinstance(error, ComponentError):
-            message = ComponentFailed(error.component, error.error, error.traceback)
-        try:
-            bus.fail(message)
-        except Exception as also:
-            # What made the run fail is what has to be known; that the log does not say so comes after it.
-            result.error += f"\nThe log does not say so, for it could not be written any more: {also}"
+    try:
+        if isinstance(error, StopNow):
+            # It may have stopped between a record and its place in the log: nothing is added, but what has no place.
+            if isinstance(bus, LocalBus):
+                bus.catch_up()
+        elif not isinstance(error, LogError):
+            bus.fail(_last_words(error, result.error))
+    except Exception as also:
+        # What made the run fail is what has to be known; that the log does not say so comes after it.
+        result.error += f"\nThe log does not say so, for it could not be written any more: {also}"
     result.counts = _counts(bus)
+
+
+def _last_words(error: BaseException, text: str) -> ComponentFailed | Halt:
+    """Why the run ends before its end."""
+    if isinstance(error, ComponentError):
+        return ComponentFailed(error.component, error.error, error.traceback)
+    return Halt(text)
 
 
 def _close_log(log: Log | None, result: RunResult) -> None:

@@ -9,7 +9,8 @@ from bus.live import LiveBus
 from bus.live_hosts import Host, LiveHost
 from bus.live_hub import LiveHub
 from bus.live_link import LiveLink
-from bus.log import FIRST_EPOCH, Log, LogWriter
+from bus.log import Log, LogWriter
+from bus.log_format import FIRST_EPOCH
 from bus.runtime.clock import HubClock, RecordingClock, WallClock
 from bus.runtime.component import Source
 from bus.runtime.modes import Isolation

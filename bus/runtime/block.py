@@ -24,7 +24,7 @@ class Block(list[Any]):
     a block nor what it gives may be changed.
     """
 
-    __slots__ = ("_bounds", "_columns", "_gaps", "_only", "arrays", "message_type")
+    __slots__ = ("_bounds", "_columns", "_gaps", "_made", "_only", "arrays", "message_type")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Block(list[Any]):
         self._only = dict(only)
         self._bounds: dict[str, tuple[Any, Any]] = {}
         self._gaps: set[int] | None = None
+        self._made: dict[str, NDArray[Any]] = {}
 
     def part(self, start: int, end: int) -> Block:
         """The messages from `start` to before `end`, or as far as there are any, with the columns that are known."""
@@ -62,15 +63,25 @@ class Block(list[Any]):
         return values
 
     def array(self, name: str) -> NDArray[Any]:
-        """The values of a field of floats as an array: its source's, or one that is made of the column each time."""
-        array = self.arrays.get(name)
-        if array is not None:
-            return array
-        import numpy as np
+        """The values of a field of floats as an array: its source's, or one that is made of the column."""
+        return self._array(name, "d", "f8")
 
-        values = self.column(name)
-        # Twice as fast as numpy's own way to make an array of a list.
-        return np.frombuffer(struct.pack(f"{len(values)}d", *values))
+    @property
+    def times(self) -> NDArray[Any]:
+        """The times (ns UTC) of the messages as an array of int64."""
+        return self._array("ts", "q", "i8")
+
+    def _array(self, name: str, code: str, kind: str) -> NDArray[Any]:
+        array = self.arrays.get(name)
+        if array is None:
+            array = self._made.get(name)
+        if array is None:
+            import numpy as np
+
+            values = self.column(name)
+            # Twice as fast as numpy's own way to make an array of a list.
+            array = self._made[name] = np.frombuffer(struct.pack(f"{len(values)}{code}", *values), kind)
+        return array
 
     def only(self, name: str) -> Any:
         """The one value that a field has in all messages, None where they differ."""

@@ -77,11 +77,8 @@ class Ledger:
             self.realised_pnl += trip.realised_pnl
             if not position.quantity:
                 del self.open[fill.symbol]
-        if position.quantity != position.bought - position.sold and not position.is_sum_of_fills():
-            raise LedgerError(
-                f"position {position.symbol}: {position.quantity} is held, "
-                f"but {position.bought} was bought and {position.sold} sold"
-            )
+        if position.quantity != position.bought - position.sold:
+            check(position)
         return trip
 
     def exposure(self, marks: Mapping[str, float]) -> tuple[float, float]:
@@ -103,6 +100,19 @@ class Ledger:
         for symbol, position in self.open.items():
             pnl += position.unrealised_pnl(marks[symbol])
         return pnl
+
+
+def check(position: Position) -> None:
+    """Make sure that a position is the sum of its fills.
+
+    Raises:
+        LedgerError: it is not.
+    """
+    if not position.is_sum_of_fills():
+        raise LedgerError(
+            f"position {position.symbol}: {position.quantity} is held, "
+            f"but {position.bought} was bought and {position.sold} sold"
+        )
 
 
 class Account:
@@ -127,8 +137,8 @@ class Account:
         self._instrument = instrument
         self._rates = {**(rates or {}), currency: 1.0}
         self._trade_ids = trade_ids
-        self._books: dict[str, tuple[Ledger, Position]] = {}
-        self._booked = RecentIds()
+        self.books: dict[str, tuple[Ledger, Position]] = {}
+        self.booked = RecentIds()
 
     def apply(self, fill: Fill) -> tuple[Ledger, Position, ClosedTrade | None]:
         """Book a fill in the ledger of its instrument's currency, and the round trip that it closed.
@@ -136,10 +146,10 @@ class Account:
         Gives that ledger, the position, and the round trip if there is one. Raises LedgerError as `Ledger.apply` does.
         """
         try:
-            ledger, position = self._books[fill.symbol]
+            ledger, position = self.books[fill.symbol]
         except KeyError:
-            ledger, position = self._books[fill.symbol] = self._books_of(self._instrument(fill.symbol))
-        if self._booked.is_new(fill.fill_id):
+            ledger, position = self.books[fill.symbol] = self._books_of(self._instrument(fill.symbol))
+        if self.booked.is_new(fill.fill_id):
             return ledger, position, ledger.apply(fill, position)
         return ledger, position, None
 

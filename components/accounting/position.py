@@ -15,7 +15,7 @@ UNNAMED: Final = repeat("")
 _BUY: Final = Direction.BUY
 _SELL: Final = Direction.SELL
 
-_DUST = 1e-12
+DUST = 1e-12
 """Below this part of what was held or filled, what is left over is rounding, not a holding."""
 
 _TOLERANCE = 1e-9
@@ -100,7 +100,7 @@ class Position:
         self.quantity += signed
         self.fees -= entry_fees
         self.slippage -= entry_slippage
-        if abs(self.quantity) <= _DUST * before:
+        if abs(self.quantity) <= DUST * before:
             self.quantity = self.average_price = self.fees = self.slippage = 0.0
         return trip
 
@@ -109,7 +109,7 @@ class Position:
         held = self.quantity
         share, rest = abs(held / signed), held + signed
         trip = self.apply(fill, -held, fees * share, slippage * share)
-        if abs(rest) > _DUST * abs(signed):
+        if abs(rest) > DUST * abs(signed):
             self.apply(fill, rest, fees - fees * share, slippage - slippage * share)
         return trip
 

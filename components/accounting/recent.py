@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -42,6 +43,19 @@ class RecentIds:
             self._counted.append(identifier)
             return True
         return self._is_not_in_table(identifier)
+
+    def extend(self, identifiers: Sequence[str]) -> None:
+        """Note ids of one counter, in order, that are new."""
+        if not identifiers:
+            return
+        first, last = identifiers[0], identifiers[-1]
+        length = len(first)
+        if length > self._length or (length == self._length and first > self._greatest):
+            self._counted.extend(identifiers)
+            self._greatest, self._length = last, len(last)
+            return
+        for identifier in identifiers:
+            self.is_new(identifier)
 
     def _is_not_in_table(self, identifier: str) -> bool:
         if self._counted:

@@ -58,14 +58,15 @@ class Desk:
         """Numbers in the order of arrival."""
         self.in_flight = 0
         """Cancels and amendments that have not reached the market yet; each will be answered."""
-        self._final_ids: deque[str] = deque()
+        self.fills = 0
+        """How many there have been."""
+        self.final_ids: deque[str] = deque()
         self._name = name
         self._clock = clock
         self._emit = emit
-        self._costs = costs
-        self._is_dear = costs != FREE
-        self._forget = None if costs.commission is FREE.commission else costs.commission.forget
-        self._fills = 0
+        self.costs = costs
+        self.is_dear = costs != FREE
+        self.forget = None if costs.commission is FREE.commission else costs.commission.forget
         self._groups = Groups()
 
     def status(self, order_id: str) -> OrderState | None:
@@ -151,10 +152,10 @@ class Desk:
             order.filled = tidy(order.filled + quantity)
             leaves = remainder(order.quantity, order.filled)
         order.leaves = leaves
-        self._fills += 1
+        self.fills += 1
         # By position, because there are so many: names would take three times as long.
         fill = Fill(
-            f"{self._name}-{self._fills}",
+            f"{self._name}-{self.fills}",
             terms.order_id,
             terms.symbol,
             terms.direction,
@@ -172,8 +173,8 @@ class Desk:
             before,
             after,
         )
-        if self._is_dear or book.tick_size or terms.limit_price is not None:
-            fill = self._costs.charge(fill, terms, book.instrument, budget.bar)
+        if self.is_dear or book.tick_size or terms.limit_price is not None:
+            fill = self.costs.charge(fill, terms, book.instrument, budget.bar)
         self._emit(fill)
         if leaves <= 0:
             self._finish(order, _FILLED)
@@ -188,9 +189,9 @@ class Desk:
         del self.orders[order_id]
         if order.group:
             self._groups.leave(order, filled=state is _FILLED)
-        if self._forget is not None:
-            self._forget(order_id)
-        final, ids = self.final, self._final_ids
+        if self.forget is not None:
+            self.forget(order_id)
+        final, ids = self.final, self.final_ids
         final[order_id] = state
         ids.append(order_id)
         if len(ids) > FINAL_ORDERS_KEPT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from random import Random
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,9 @@ from schemas import (
     StreamEnding,
     Trade,
 )
+
+if TYPE_CHECKING:
+    from components.broker.plain import PlainMatching
 
 _MARKET_DATA: frozenset[type[Message]] = frozenset({Bar, Quote, Trade})
 _NOTHING: frozenset[type[Message]] = frozenset()
@@ -83,7 +86,7 @@ class SimulatedBroker(BrokerBase):
         parameters = self.parameters
         slippage = self._slippage = make_slippage(parameters.slippage)
         self._learns = slippage.learns
-        commission = make_commission(parameters.commission)
+        commission = self._commission = make_commission(parameters.commission)
         costs = Costs(
             FREE.slippage if slippage.is_free else slippage,
             FREE.commission if commission.is_free else commission,
@@ -180,6 +183,15 @@ class SimulatedBroker(BrokerBase):
     def get_order_status(self, order_id: str) -> OrderState | None:
         """ROUTED, PARTIAL or a final state; None for an order that is not known (any more)."""
         return self._desk.status(order_id)
+
+    def plain(self) -> PlainMatching | None:
+        """How it fills many plain orders at once; None when it does not: a model learns, or is not one of ours."""
+        from components.broker.plain import PlainMatching  # and with it numpy, which a broker elsewhere does not need
+
+        models = self._slippage, self._commission
+        if self._learns or not all(type(model).__module__.startswith("components.") for model in models):
+            return None
+        return PlainMatching(self.name, self._venue, self._set_quiet)
 
     def _set_quiet(self) -> None:
         desk = self._desk

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bus.runtime import component as runtime
 from bus.runtime.component import Component, handles
+from bus.runtime.plain import Trips
 from components.coordinator.results import Results
 from components.coordinator.statistics import Convention, Statistics, equity_analysis, trade_analysis
 from schemas import (
@@ -140,6 +141,12 @@ class BacktestCoordinator(Component):
         per_year = self.context.run.periods_per_year or _DAYS_PER_YEAR
         convention = self.parameters.risk_convention
         return equity_analysis((), values, periods_per_year=per_year, convention=convention)
+
+    def take_plain(self, orders: int, trips: Trips) -> None:
+        """So many orders more, of which none was rejected, and these round trips."""
+        self._collected.orders += orders
+        if trips.ids:
+            self._collected.add_trips(trips)
 
     def _close_positions(self, rule: CloseRule) -> None:
         self.emit(ClosePositions(self.clock.now_ns, rule, "close_at_end"))

@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 
+from bus.runtime.plain import Trips
 from bus.runtime.settings import RunSettings
 from components.coordinator.curve import CurveAnalysis
 from components.coordinator.statistics import (
@@ -55,6 +56,16 @@ class Results:
         waiting = self._waiting
         waiting += _pack_trade(trade.realised_pnl, trade.quantity, trade.exit_ts - trade.entry_ts)
         if len(waiting) >= _MOST_WAITING:
+            self._gather()
+
+    def add_trips(self, trips: Trips) -> None:
+        """The next trades, in the account's currency or converted to it."""
+        columns = (trips.realised, np.abs(trips.closed), trips.exit_ts - trips.entry_ts)
+        trades = np.empty(len(trips.ids), _TRADE)
+        for name, column in zip(_TRADE.names or (), columns, strict=True):
+            trades[name] = column
+        self._waiting += trades.tobytes()
+        if len(self._waiting) >= _MOST_WAITING:
             self._gather()
 
     def add_curve(self, block: EquityCurve) -> None:

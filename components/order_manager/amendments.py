@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from bus.runtime.clock import Clock
-from components.order_manager.book import OrderRecord
 from components.order_manager.codes import RejectCode
 from components.order_manager.groups import Groups
 from components.order_manager.journal import Journal
+from components.order_manager.record import OrderRecord
 from components.order_manager.router import Router
 from components.order_manager.validator import OrderValidator, Rejection
 from schemas.enums import OrderState

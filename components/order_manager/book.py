@@ -2,119 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-import msgspec
-
-from components.order_manager.lifecycle import FINAL_STATES
+from components.order_manager.record import FilledOrders, OrderRecord
 from schemas.enums import GroupType, OrderState
-from schemas.orders import Order, OrderStatus
-
-_RECEIVED: Final = OrderState.RECEIVED
-_VALIDATED: Final = OrderState.VALIDATED
-_ROUTED: Final = OrderState.ROUTED
-_RELATIVE_TOLERANCE: Final = 1e-9
-"""Quantities that differ by less than this share of the order are equal: 0.1 + 0.2 fills an order for 0.3."""
+from schemas.orders import Order
 
 _NONE: Final[Mapping[str, OrderRecord]] = MappingProxyType({})
-
-
-class OrderRecord(msgspec.Struct, eq=False, gc=False):
-    """One order and what became of it.
-
-    `order` holds the terms in force, `asked` the amendments that its broker has not answered yet, oldest first.
-    `average_price` is over all fills, 0.0 before the first. For a child, `whole_quantity` is its quantity for the whole
-    of its parent, and `parent_quantity` what the parent's was when the child came; both are 0.0 for an order that does
-    not follow a parent.
-
-    Most orders were routed as soon as they came, have one fill or none and change once more. So the first three steps
-    of such an order are kept as the time of them, `routed_ns`, and not as messages; a list of `later_steps` is made
-    with the second step after them, and a set of `later_fill_ids` with the second fill.
-    """
-
-    order: Order
-    state: OrderState = OrderState.RECEIVED
-    broker: str = ""
-    routed_ns: int | None = None
-    filled_quantity: float = 0.0
-    average_price: float = 0.0
-    whole_quantity: float = 0.0
-    parent_quantity: float = 0.0
-    first_fill_id: str | None = None
-    next_step: OrderStatus | None = None
-    later_steps: list[OrderStatus] | None = None
-    later_fill_ids: set[str] | None = None
-    asked: tuple[Order, ...] = ()
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing of it works any more."""
-        return self.state in FINAL_STATES
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it waits here, before any broker has heard of it."""
-        return self.state is OrderState.VALIDATED
-
-    @property
-    def latest_terms(self) -> Order:
-        """The terms asked for last, whether the broker has confirmed them or not."""
-        return self.asked[-1] if self.asked else self.order
-
-    @property
-    def history(self) -> list[OrderStatus]:
-        """The `OrderStatus` of every change as it was published, in order; each says when, from which state and why."""
-        first = () if self.routed_ns is None else first_steps(self.order, self.routed_ns)
-        following = () if self.next_step is None else (self.next_step,)
-        return [*first, *following, *(self.later_steps or ())]
-
-    def add_step(self, status: OrderStatus) -> None:
-        """Note a change."""
-        if self.next_step is None:
-            self.next_step = status
-        elif self.later_steps is None:
-            self.later_steps = [status]
-        else:
-            self.later_steps.append(status)
-
-    @property
-    def fill_ids(self) -> set[str]:
-        """The ids of its fills."""
-        first = set() if self.first_fill_id is None else {self.first_fill_id}
-        return first.union(self.later_fill_ids or ())
-
-    def has_fill(self, fill_id: str) -> bool:
-        """Whether a fill with this id was counted."""
-        return fill_id == self.first_fill_id or (self.later_fill_ids is not None and fill_id in self.later_fill_ids)
-
-    def remainder(self, quantity: float) -> float:
-        """What an order for `quantity` would have left to fill; 0.0 when complete, negative when overfilled."""
-        left = quantity - self.filled_quantity
-        return 0.0 if abs(left) <= _RELATIVE_TOLERANCE * quantity else left
-
-    def add_fill(self, fill_id: str, quantity: float, price: float) -> None:
-        """Count a fill. The average moves by the fill's share of the new total, so equal prices stay exact."""
-        if self.first_fill_id is None:
-            self.first_fill_id = fill_id
-        elif self.later_fill_ids is None:
-            self.later_fill_ids = {fill_id}
-        else:
-            self.later_fill_ids.add(fill_id)
-        self.filled_quantity += quantity
-        self.average_price += (price - self.average_price) * (quantity / self.filled_quantity)
-
-
-def first_steps(order: Order, ts: int) -> tuple[OrderStatus, OrderStatus, OrderStatus]:
-    """What is published of a plain order that is routed as soon as it comes, at `ts` (ns UTC)."""
-    order_id, symbol = order.order_id, order.symbol
-    return (
-        OrderStatus(order_id, symbol, None, _RECEIVED, 0.0, 0.0, ts),
-        OrderStatus(order_id, symbol, _RECEIVED, _VALIDATED, 0.0, 0.0, ts),
-        OrderStatus(order_id, symbol, _VALIDATED, _ROUTED, 0.0, 0.0, ts),
-    )
 
 
 class OrderBook:
@@ -127,10 +25,25 @@ class OrderBook:
         self.max_completed = max_completed
         self.dropped = 0
         self.active: dict[str, OrderRecord] = {}
-        self.completed: dict[str, OrderRecord] = {}
+        self._completed: dict[str, OrderRecord] = {}
+        self._filled: deque[FilledOrders] = deque()
+        """Those that were completed after them, of which there are no records yet."""
+        self._unmade = 0
+        """How many these are."""
         self._completed_ids: deque[str] = deque()
         self.by_parent: dict[str, dict[str, OrderRecord]] = {}
         self._by_group: dict[str, dict[str, OrderRecord]] = {}
+
+    @property
+    def completed(self) -> dict[str, OrderRecord]:
+        """The last orders that do not work any more, oldest first."""
+        if self._filled:
+            for record in itertools.chain.from_iterable(filled.records() for filled in self._filled):
+                self._completed[record.order.order_id] = record
+                self._completed_ids.append(record.order.order_id)
+            self._filled.clear()
+            self._unmade = 0
+        return self._completed
 
     def get(self, order_id: str) -> OrderRecord | None:
         """The order with this id, None when it is not known (any more)."""
@@ -154,10 +67,31 @@ class OrderBook:
         completed[order_id] = record
         self._completed_ids.append(order_id)
         if len(completed) > self.max_completed:
-            self.dropped += 1
-            order = completed.pop(self._completed_ids.popleft()).order
-            if order.group_id or order.parent_id:
-                self._forget(order)
+            self._drop_oldest()
+
+    def complete_all(self, filled: FilledOrders) -> None:
+        """Note plain orders that were never among those that work."""
+        self._filled.append(filled)
+        self._unmade += len(filled)
+        excess = len(self._completed) + self._unmade - self.max_completed
+        while excess > 0:
+            if self._completed:
+                self._drop_oldest()
+                excess -= 1
+                continue
+            oldest = self._filled.popleft()
+            dropped = min(excess, len(oldest))
+            if dropped < len(oldest):
+                self._filled.appendleft(oldest.without(dropped))
+            self.dropped += dropped
+            self._unmade -= dropped
+            excess -= dropped
+
+    def _drop_oldest(self) -> None:
+        self.dropped += 1
+        order = self._completed.pop(self._completed_ids.popleft()).order
+        if order.group_id or order.parent_id:
+            self._forget(order)
 
     def find(self, symbol: str | None = None, state: OrderState | None = None) -> list[OrderRecord]:
         """Known orders of `symbol` and in `state`; those that work first, each kind in order of arrival there.

@@ -8,10 +8,11 @@ from typing import Literal
 import msgspec
 
 from bus.runtime.clock import Clock
-from components.order_manager.book import OrderBook, OrderRecord
+from components.order_manager.book import OrderBook
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
+from components.order_manager.record import OrderRecord
 from components.order_manager.router import Router
 from components.order_manager.validator import OrderValidator, Rejection, Steps
 from schemas.enums import GroupType, OrderState

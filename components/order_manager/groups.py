@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.order_manager.book import OrderBook, OrderRecord
+from components.order_manager.book import OrderBook
 from components.order_manager.children import Children
 from components.order_manager.codes import NoticeCode
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
+from components.order_manager.record import OrderRecord
 from components.order_manager.router import Router
 from schemas.enums import GroupType, OrderState
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bus.runtime.clock import Clock
-from components.order_manager.book import OrderBook, OrderRecord
+from components.order_manager.book import OrderBook
 from components.order_manager.children import Children
 from components.order_manager.codes import RejectCode
 from components.order_manager.groups import Groups
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
+from components.order_manager.record import OrderRecord
 from components.order_manager.router import Router
 from components.order_manager.validator import ANY_STEPS, OrderValidator, Rejection, with_enum_members
 from schemas.orders import Order

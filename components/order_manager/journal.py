@@ -6,9 +6,10 @@ from typing import Final
 
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
-from components.order_manager.book import OrderBook, OrderRecord
+from components.order_manager.book import OrderBook
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent, refusal
+from components.order_manager.record import OrderRecord
 from schemas.enums import OrderState
 from schemas.orders import OrderStatus
 

@@ -11,12 +11,14 @@ from pydantic import Field
 
 from bus.runtime.component import Component, Parameters, handles, query
 from components.order_manager.amendments import Amendments
-from components.order_manager.book import OrderBook, OrderRecord, first_steps
+from components.order_manager.book import OrderBook
 from components.order_manager.children import Children, OtoPartial
 from components.order_manager.codes import NoticeCode, RejectCode
 from components.order_manager.groups import Groups
 from components.order_manager.intake import Intake
 from components.order_manager.journal import Journal
+from components.order_manager.plain import PlainRouting
+from components.order_manager.record import OrderRecord, fill_whole, first_steps
 from components.order_manager.reports import apply_report, book_fill
 from components.order_manager.router import Router
 from components.order_manager.validator import OrderValidator, looks_plain
@@ -60,7 +62,7 @@ class OrderManager(Component):
     Most orders are plain and filled at once; they take the way that is written here. What it publishes and keeps is
     what `Intake`, `Journal` and `book_fill` do in more steps, which are for all others.
 
-    `active_orders` and `completed_orders` are read-only views of what is known, by order id, oldest first.
+    `active_orders` is a read-only view of the orders that work, by order id, oldest first.
     """
 
     component_type = "order_manager"
@@ -70,7 +72,6 @@ class OrderManager(Component):
     optional: ClassVar[frozenset[type[Message]]] = frozenset({ReplaceOrder})
 
     active_orders: Mapping[str, OrderRecord]
-    completed_orders: Mapping[str, OrderRecord]
 
     def reset(self) -> None:
         """Forget every order."""
@@ -85,7 +86,7 @@ class OrderManager(Component):
         self._amendments = Amendments(journal, router, groups, validator, clock)
         self._filled = 0
         self.active_orders = MappingProxyType(book.active)
-        self.completed_orders = MappingProxyType(book.completed)
+        self._plain = PlainRouting(book, router, validator)
 
     @handles(Order)
     def on_order(self, order: Order) -> None:
@@ -168,21 +169,21 @@ class OrderManager(Component):
             self._book_fill(fill)
             return
         # The usual fill: all of an order, as it was ordered. One that is ROUTED has not filled yet.
-        quantity, price = 0.0 + fill.quantity, 0.0 + fill.price
-        status = OrderStatus(order.order_id, order.symbol, _ROUTED, _FILLED, quantity, price, self.clock.now_ns)
-        record.state = _FILLED
-        record.filled_quantity = quantity
-        record.average_price = price
-        record.first_fill_id = fill.fill_id
-        if record.next_step is None:
-            record.next_step = status
-        else:
-            record.add_step(status)
+        status = fill_whole(record, fill.fill_id, fill.price, self.clock.now_ns)
         book.complete(record)
         self._filled += 1
         self.emit(status)
         if order.group_id or book.by_parent:
             self._groups.after_fill(record)
+
+    @property
+    def completed_orders(self) -> Mapping[str, OrderRecord]:
+        """A read-only view of the last orders that do not work any more, by id, oldest first."""
+        return MappingProxyType(self._book.completed)
+
+    def plain(self) -> PlainRouting:
+        """How it takes many plain orders at once."""
+        return self._plain
 
     @query
     def order(self, order_id: str) -> OrderRecord | None:
@@ -201,7 +202,7 @@ class OrderManager(Component):
         at_once = len(book.active) + len(book.completed) + book.dropped - counts[_RECEIVED]
         for state in (_RECEIVED, _VALIDATED, _ROUTED):
             counts[state] += at_once
-        counts[_FILLED] += self._filled
+        counts[_FILLED] += self._filled + self._plain.filled
         return {
             **{state.lower(): counts[state] for state in OrderState},
             "active": len(book.active),

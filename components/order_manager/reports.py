@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from components.order_manager.amendments import describe
-from components.order_manager.book import OrderRecord
 from components.order_manager.codes import NoticeCode
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import FINAL_STATES, TRANSITIONS, OrderEvent
+from components.order_manager.record import OrderRecord
 from schemas.enums import OrderState, ReportType
 from schemas.orders import BrokerReport, Fill, Order
 

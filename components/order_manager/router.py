@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from bus.runtime.clock import Clock
 from bus.runtime.component import Emit
-from components.order_manager.book import OrderRecord
 from components.order_manager.journal import Journal
 from components.order_manager.lifecycle import OrderEvent
+from components.order_manager.record import OrderRecord
 from schemas.orders import Order, SubmitCancel, SubmitOrder, SubmitReplace
 
 

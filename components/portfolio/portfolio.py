@@ -13,6 +13,7 @@ from bus.runtime.component import Component, handles, query
 from components.accounting.ledger import Account
 from components.accounting.marks import middle
 from components.portfolio.curve import Curve
+from components.portfolio.plain import PlainBooking
 from schemas import (
     AccountReport,
     Bar,
@@ -146,6 +147,15 @@ class Portfolio(Component):
     def equity(self) -> float:
         """Cash and the value of what is held, in the account's currency."""
         return self.account.main.equity(self.marks)
+
+    def plain(self) -> PlainBooking | None:
+        """How it books many plain fills at once; None when it does not: its curve is thinned out."""
+        if self._interval:
+            return None
+        return PlainBooking(self.account, self.curve, self.marks, self._ts, self._is_now)
+
+    def _is_now(self, ts: int) -> None:
+        self._ts = ts
 
     def _took(self, bars: Block, start: int, end: int) -> bool:
         """Take bars at once, if that is the same as one by one: while flat, or holding only them."""

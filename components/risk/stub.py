@@ -11,6 +11,7 @@ from components.accounting.marks import middle
 from components.accounting.recent import RecentIds
 from components.risk.holdings import DUST, Holdings, Working
 from components.risk.order_making import closing_order, orders_for
+from components.risk.plain import PlainSizing
 from components.risk.sizing import RiskStubParameters, Sizing
 from schemas import (
     Bar,
@@ -72,7 +73,9 @@ class RiskStub(Component):
         self._working: defaultdict[str, dict[str, Working]] = defaultdict(dict)
         """By symbol, the orders that are not final by their ids, oldest first."""
         self._sizing = Sizing(self.parameters, self._holdings)
-        self._next_id = map(f"{self.name}-".__add__, map(str, count(1))).__next__
+        ids = map(f"{self.name}-".__add__, map(str, count(1)))
+        self._next_id = ids.__next__
+        self._plain = PlainSizing(self._holdings, self._sizing, self._working, ids, self._fill_ids)
         self._closing = False
 
     @handles(Bar)
@@ -153,6 +156,10 @@ class RiskStub(Component):
             made = closing_order(symbol, quantity, self._next_id(), now, CLOSE_AT_END)
             self._working[symbol][made.order_id] = Working(made, made.quantity)
             self.emit(made)
+
+    def plain(self) -> PlainSizing | None:
+        """How it takes many plain signals at once; None when it does not, as when the equity has to be known."""
+        return None if self._closing or self._valued else self._plain
 
     def _expected(self, position: float, direction: Direction, working: dict[str, Working]) -> float:
         """The position when working orders have filled, without those the other way that wait for a price: they go.

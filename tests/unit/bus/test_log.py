@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bus.errors import LogError
-from bus.log import SEAL, SEAL_BYTES, DigestLog, LogWriter, checksum, new_digest
+from bus.log import DigestLog, LogWriter
+from bus.log_format import SEAL, SEAL_BYTES, checksum, new_digest
 from bus.log_reader import LogReader, find_segments
 from bus.record import FOOTER_TYPE, SEAL_TYPE, decode_records, encode_record
 from tests.support.builders import a_bar

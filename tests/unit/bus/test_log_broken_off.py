@@ -16,7 +16,8 @@ import bus.local_order
 import bus.log
 from bus.errors import StopNow
 from bus.local import LocalBus
-from bus.log import SEAL_BYTES, LogWriter
+from bus.log import LogWriter
+from bus.log_format import SEAL_BYTES
 from bus.log_reader import LogReader
 from bus.record import encode_record
 from bus.runtime.settings import RunContext

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus.errors import LogError
-from bus.log import SEAL, SEAL_BYTES, SEGMENT_HEAD_SIZE, checksum, new_digest, segment_head
+from bus.log_format import SEAL, SEAL_BYTES, SEGMENT_HEAD_SIZE, checksum, new_digest, segment_head
 from bus.log_reader import LogReader
 from bus.record import FOOTER_TYPE, HEADER_SIZE, decode_records, encode_record
 from tests.support.builders import T0

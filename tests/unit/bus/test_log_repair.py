@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.errors import LogError
-from bus.log import SEAL, SEAL_BYTES, LogWriter, checksum
+from bus.log import LogWriter
+from bus.log_format import SEAL, SEAL_BYTES, checksum
 from bus.log_reader import LogReader
 from bus.log_repair import repair
 from bus.record import HEADER_SIZE, encode_record

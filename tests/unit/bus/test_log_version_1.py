@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.errors import LogError
-from bus.log import MAGIC, LogWriter, new_digest
+from bus.log import LogWriter
+from bus.log_format import MAGIC, new_digest
 from bus.log_reader import LogReader
 from bus.log_repair import repair
 from bus.record import FOOTER_TYPE, SEAL_TYPE, encode_record

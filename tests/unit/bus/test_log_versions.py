@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from bus.errors import LogError
-from bus.log import MAGIC, SEAL, VERSION, checksum
+from bus.log_format import MAGIC, SEAL, VERSION, checksum
 from bus.log_reader import LogReader
 from bus.log_repair import repair
 from bus.record import FOOTER_TYPE, encode_record

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.errors import LogError
-from bus.log import SEAL_BYTES, TOGETHER, DigestLog, Log, LogWriter
+from bus.log import TOGETHER, DigestLog, Log, LogWriter
+from bus.log_format import SEAL_BYTES
 from bus.log_reader import LogReader
 from bus.record import HEAD, MAX_PAYLOAD, encode_record
 from bus.record_run import _LISTED, LEAST, MOST, BlockEncoder, equally_long, times_of

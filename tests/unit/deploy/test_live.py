@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from bus.errors import ConfigError, LogError
-from bus.log import SEGMENT_HEAD_SIZE, LogWriter
+from bus.log import LogWriter
+from bus.log_format import SEGMENT_HEAD_SIZE
 from bus.log_reader import LogReader
 from bus.runtime.clock import RecordingClock, WallClock
 from bus.runtime.context import ExecutionContext

@@ -1,11 +1,18 @@
 import sys
+from unittest import mock
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from components.order_manager.book import OrderBook, OrderRecord
+from bus.runtime.plain import PlainFills, PlainOrders
+from components.order_manager.book import OrderBook
 from components.order_manager.lifecycle import FINAL_STATES
+from components.order_manager.record import FilledOrders, OrderRecord, fill_whole
 from schemas import Direction, GroupType, OrderState
-from tests.support.builders import an_order
+from tests.support.builders import DAY_NS, T0, an_order
+from tests.support.states import state_of
 
 
 def a_record(book: OrderBook, order_id: str, state: OrderState = OrderState.ROUTED, **order) -> OrderRecord:
@@ -118,7 +125,7 @@ def test_nothing_is_left_of_orders_that_are_forgotten():
         order = {"symbol": f"S{n}", "group_id": f"g{n}", "group_type": GroupType.OCO, "parent_id": f"p{n}"}
         a_record(book, f"a-{n}", OrderState.FILLED, **order)
     sizes = {name: len(value) for name, value in vars(book).items() if isinstance(value, dict)}
-    assert sizes == {"active": 0, "completed": 1, "by_parent": 1, "_by_group": 1}
+    assert sizes == {"active": 0, "_completed": 1, "by_parent": 1, "_by_group": 1}
 
 
 def test_the_average_of_equal_prices_is_that_price():
@@ -179,3 +186,116 @@ def test_handling_an_order_runs_the_same_number_of_lines_however_many_went_befor
     for n in range(5_000):
         a_record(book, f"b-{n}", OrderState.FILLED)
     assert lines_of_one_order("late") == early
+
+
+def filled_orders(first: int, count: int, waiting: int = 0) -> FilledOrders:
+    """So many orders that have filled, each on the day after it was made, and some more that have not."""
+    numbers = np.arange(first, first + count + waiting)
+    signed = np.where(numbers % 2, 10.0, -10.0) + numbers
+    order_ids, fill_ids = ([f"{name}-{n}" for n in numbers.tolist()] for name in ("risk", "broker"))
+    made, reasons = T0 + numbers * DAY_NS, [f"because of {n % 3}" for n in numbers.tolist()]
+    orders = PlainOrders("AAPL", order_ids, numbers, made, signed, np.abs(signed), reasons)
+    prices, none = 100.0 + numbers[:count] / 8, np.zeros(count)
+    filled = made[:count] + DAY_NS
+    fills = PlainFills(fill_ids[:count], numbers[:count] + 1, filled, prices, prices, none, none, None, None)
+    return FilledOrders(orders, fills, "broker")
+
+
+def complete_each(book: OrderBook, filled: FilledOrders) -> None:
+    """What `complete_all` does, order by order."""
+    fills = filled.fills
+    for n, fill_id in enumerate(fills.ids):
+        order = filled.orders.order(n)
+        record = OrderRecord(order)
+        book.add(record)
+        record.state, record.broker, record.routed_ns = OrderState.ROUTED, filled.broker, order.ts
+        fill_whole(record, fill_id, fills.prices[n].item(), fills.ts[n].item())
+        book.complete(record)
+
+
+def test_orders_that_filled_together_are_known_as_if_each_had_been_completed():
+    book = OrderBook(10)
+    book.complete_all(filled_orders(1, 3, waiting=1))
+    assert list(book.completed) == ["risk-1", "risk-2", "risk-3"]
+    record = book.get("risk-2")
+    order = an_order("risk-2", direction=Direction.SELL, quantity=8.0, ts=T0 + 2 * DAY_NS, reason="because of 2")
+    assert (record.order, record.state, record.fill_ids) == (order, OrderState.FILLED, {"broker-2"})
+    assert (record.filled_quantity, record.average_price, record.broker) == (8.0, 100.25, "broker")
+    made, filled = T0 + 2 * DAY_NS, T0 + 3 * DAY_NS
+    assert [(step.state, step.ts) for step in record.history] == [
+        (OrderState.RECEIVED, made),
+        (OrderState.VALIDATED, made),
+        (OrderState.ROUTED, made),
+        (OrderState.FILLED, filled),
+    ]
+    assert ids(book.find(state=OrderState.FILLED)) == ["risk-1", "risk-2", "risk-3"]
+
+
+@given(
+    st.integers(1, 12),
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["all", "each", "other", "child", "look"])), max_size=8),
+)
+def test_orders_that_filled_together_are_forgotten_as_if_each_had_been_completed(most, steps):
+    together, single = OrderBook(most), OrderBook(most)
+    first = 1
+    for count, what in steps:
+        filled = filled_orders(first, count)
+        first += count
+        if what == "all":
+            together.complete_all(filled)
+            complete_each(single, filled)
+        else:
+            for book in (together, single):
+                if what == "each":
+                    complete_each(book, filled)
+                elif what == "look":
+                    assert book.get("nobody") is None
+                else:
+                    of = {"group_id": "g", "group_type": GroupType.BRACKET, "parent_id": "p"} if what == "child" else {}
+                    a_record(book, f"{what}-{first}", OrderState.CANCELLED, **of)
+        assert together.dropped == single.dropped
+    assert state_of(together.completed) == state_of(single.completed)
+    assert state_of(together) == state_of(single)
+    histories = ([record.history for record in book.completed.values()] for book in (together, single))
+    assert next(histories) == next(histories)
+
+
+def test_of_more_orders_than_are_kept_only_the_last_are():
+    book = OrderBook(4)
+    a_record(book, "before", OrderState.CANCELLED)
+    book.complete_all(filled_orders(1, 3))
+    assert book.dropped == 0
+    book.complete_all(filled_orders(4, 2))
+    assert book.dropped == 2
+    book.complete_all(filled_orders(6, 9))
+    assert book.dropped == 11
+    assert list(book.completed) == ["risk-11", "risk-12", "risk-13", "risk-14"]
+
+
+def test_records_of_orders_that_filled_together_are_made_when_one_is_asked_for_and_once():
+    book = OrderBook(3)
+    with mock.patch.object(FilledOrders, "records", side_effect=AssertionError("nobody asked")):
+        book.complete_all(filled_orders(1, 2))
+        book.complete_all(filled_orders(3, 2))
+        a_record(book, "works")
+        assert book.get("works") is not None
+        assert ids(book.working("AAPL")) == ["works"]
+        assert book.dropped == 1
+    record = book.get("risk-4")
+    assert list(book.completed) == ["risk-2", "risk-3", "risk-4"]
+    assert book.get("risk-4") is record
+
+
+def test_no_record_is_made_of_an_order_that_is_forgotten():
+    book, made = OrderBook(3), list[str]()
+    original = PlainOrders.order
+
+    def order(self, number):
+        made.append(self.ids[number])
+        return original(self, number)
+
+    with mock.patch.object(PlainOrders, "order", order):
+        book.complete_all(filled_orders(1, 2))
+        book.complete_all(filled_orders(3, 2))
+        assert len(book.completed) == 3
+    assert made == ["risk-2", "risk-3", "risk-4"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bus.runtime.settings import Instrument, RunSettings
 from components.order_manager import order_manager
-from components.order_manager.book import OrderRecord
 from components.order_manager.intake import Intake
+from components.order_manager.record import OrderRecord
 from schemas import (
     Direction,
     GroupType,

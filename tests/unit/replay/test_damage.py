@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.errors import LogError
-from bus.log import SEGMENT_HEAD_SIZE, LogWriter
+from bus.log import LogWriter
+from bus.log_format import SEGMENT_HEAD_SIZE
 from bus.log_reader import DigestError, LogReader
 from bus.log_repair import repair
 from deploy.log_tools import Filter, matching, summarise

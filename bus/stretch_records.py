@@ -1,0 +1,345 @@
+"""Records of a stretch of bars and of what these were answered, made without the messages.
+
+Bars that were answered alike have answers of the same types from the same components, of which only numbers and ids
+differ: a pattern. Its records are rows of a table. One row is made of real messages, with the real encoder, and
+repeated; then what differs is written into it column by column (see `bus.block_records`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bus.block_records import ARRAY, TEXT, table_of
+from bus.record import HEAD, HEADER_SIZE, SEQ_OFFSET, encode_record
+from bus.runtime.block import Block
+from schemas import Message
+from schemas.codec import encode
+from schemas.registry import TYPE_IDS, fields
+
+_SHORT_TEXT: Final = range(TEXT, TEXT + 32)
+_TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
+"""By the first byte of longer texts, how many bytes there are before them."""
+_SHORT_ARRAY: Final = range(ARRAY, ARRAY + 16)
+_LONG_ARRAY, _LONG_HEAD = 0xDC, 3
+_SIZES: Final = {
+    **dict.fromkeys((0xC0, 0xC2, 0xC3), 1),
+    **dict(zip(range(0xCA, 0xD4), (5, 9, 2, 3, 5, 9, 2, 3, 5, 9), strict=True)),
+}
+"""Bytes of a msgpack value by its first byte: of nothing, truth values, and numbers."""
+_SMALLEST_MAP, _NEGATIVE = 0x80, 0xE0
+"""Smaller first bytes are small numbers themselves, and so are those from the other on."""
+_WORD: Final = 8
+_NUMBERS: Final = 4
+"""Of a record's head: seq, ts, source_seq, cause."""
+
+
+PAYLOAD: Final = ""
+"""The name of all fields together: the payload as it is."""
+
+
+class Part(NamedTuple):
+    """One of the answers: a message like it, and its fields that differ: which of a pattern's words, or texts, each is.
+
+    Inner fields are called as in `order.ts` and `fees.0.amount`. `cause` is the number of the part that is answered, 0
+    for the bar.
+    """
+
+    source: int
+    cause: int
+    message: Message
+    words: Mapping[str, int]
+    texts: Mapping[str, int]
+
+
+class Pattern(NamedTuple):
+    """The answers to the bars with these indexes, the first bar's being 0, in the order in which they are given.
+
+    `words` has a row for each number that differs, of int64 from 2**32 on or of float64 seen as int64; `texts` a column
+    for each text. `parts` says what all these are; it is asked once for each `kind`: of the same kind are only patterns
+    whose messages differ in nothing else.
+    """
+
+    at: NDArray[np.int64]
+    kind: Hashable
+    words: NDArray[np.int64]
+    texts: Sequence[NDArray[np.void]]
+    parts: Callable[[], Sequence[Part]]
+
+
+class Layout(NamedTuple):
+    """How the rows of a kind of patterns look: one of them, and where in it what differs stands."""
+
+    sample: bytes
+    words: NDArray[np.int64]
+    """Which words there are, one for each place."""
+    places: np.dtype[np.void]
+    """A row as these words, and then of each part seq, ts, source_seq and cause."""
+    packed: np.dtype[np.void]
+    """The same without anything between them."""
+    texts: list[tuple[int, int]]
+    """Which texts there are, and where."""
+    sources: list[int]
+    ordinals: NDArray[np.int64]
+    causes: NDArray[np.int64]
+    """Of the parts: who said them, the how manieth each of them that was, and what it answers."""
+
+
+Layouts = dict[Hashable, Layout]
+"""By kind."""
+_MOST_LAYOUTS: Final = 1024
+
+
+class StretchRecords(NamedTuple):
+    """Records one behind another. `starts` says where each bar's is, `befores` how many records there are before it."""
+
+    data: bytes
+    starts: NDArray[np.int64]
+    befores: NDArray[np.int64]
+    total: int
+
+
+class Numbers(NamedTuple):
+    """What is given out already: the last seq, and of each source, by its id, the last source_seq."""
+
+    head: int
+    last: list[int]
+
+
+class Bars(NamedTuple):
+    """Bars of a block, from `start` to before `end`."""
+
+    block: Block
+    start: int
+    end: int
+
+
+def records_of(
+    runs: Sequence[Bars], origin: tuple[int, int], numbers: Numbers, patterns: Sequence[Pattern], layouts: Layouts
+) -> StretchRecords:
+    """Records of bars, whose source and type are `origin`, and of their answers.
+
+    `numbers` are moved on, but for the head. What was found out of a kind of patterns is kept in `layouts`.
+    """
+    bars = sum(run.end - run.start for run in runs)
+    answers = _Answers(patterns, [_layout(pattern, layouts) for pattern in patterns])
+    befores = np.arange(bars) + answers.before_each(bars)
+    times = np.concatenate([run.block.times[run.start : run.end] for run in runs])
+    seqs = befores + (numbers.head + 1)
+    rows = answers.rows(seqs[answers.at], times[answers.at], numbers.last)
+    data, sizes = _encoded(runs, origin, seqs, numbers.last[origin[0]])
+    numbers.last[origin[0]] += bars
+    cuts = np.cumsum(sizes)[answers.at].tolist()
+    pieces = [b""] * (2 * len(cuts) + 1)
+    pieces[::2] = [data[first:behind] for first, behind in itertools.pairwise([0, *cuts, len(data)])]
+    pieces[1::2] = rows
+    sizes[answers.at] += answers.sizes
+    return StretchRecords(b"".join(pieces), np.cumsum(sizes) - sizes, befores, bars + answers.total)
+
+
+class _Answers:
+    """The answers of all patterns, by the bars that were answered, which are at the ascending indexes `at`."""
+
+    def __init__(self, patterns: Sequence[Pattern], layouts: Sequence[Layout]) -> None:
+        at = np.concatenate([pattern.at for pattern in patterns] or [np.zeros(0, np.int64)])
+        self.at = np.sort(at)
+        self._known = [
+            (pattern, layout, self.at.searchsorted(pattern.at))
+            for pattern, layout in zip(patterns, layouts, strict=True)
+        ]
+        counts = self._by_bar(lambda layout: len(layout.sources))
+        self._behind = np.concatenate(([0], np.cumsum(counts)))
+        """How many answers there are before each bar that was answered, and in all."""
+        self.total = int(self._behind[-1])
+        self.sizes = self._by_bar(lambda layout: len(layout.sample))
+        """Bytes of the answers to each bar that was answered."""
+
+    def before_each(self, bars: int) -> NDArray[np.int64]:
+        """How many answers there are before each of so many bars."""
+        return np.repeat(self._behind, np.diff(np.concatenate(([0], self.at + 1, [bars]))))
+
+    def rows(self, seqs: NDArray[np.int64], times: NDArray[np.int64], last: list[int]) -> list[bytes]:
+        """The records of the answers to each bar; `seqs` and `times` are the bars' own. `last` is moved on."""
+        source_seqs = {}
+        for source in sorted({source for _, layout, _ in self._known for source in layout.sources}):
+            counts = self._by_bar(partial(_said_by, source))
+            behind = last[source] + np.cumsum(counts)
+            source_seqs[source], last[source] = behind - counts, int(behind[-1])
+        rows = [b""] * len(self.at)
+        for pattern, layout, places in self._known:
+            given = {source: source_seqs[source][places] for source in set(layout.sources)}
+            for place, row in zip(
+                places.tolist(), _rows(pattern, layout, seqs[places], times[places], given), strict=True
+            ):
+                rows[place] = row
+        return rows
+
+    def _by_bar(self, count: Callable[[Layout], int]) -> NDArray[np.int64]:
+        counts = np.zeros(len(self.at), np.int64)
+        for _, layout, places in self._known:
+            counts[places] = count(layout)
+        return counts
+
+
+def _said_by(source: int, layout: Layout) -> int:
+    return layout.sources.count(source)
+
+
+def _encoded(
+    runs: Sequence[Bars], origin: tuple[int, int], seqs: NDArray[np.int64], last: int
+) -> tuple[bytes, NDArray[np.int64]]:
+    """The records of the bars themselves, and how long each is."""
+    pieces: list[bytes] = []
+    sizes: list[NDArray[np.int64]] = []
+    done = 0
+    for block, start, end in runs:
+        count = end - start
+        table = table_of(block, start, end, *origin)
+        if table is None:
+            records = [
+                encode_record(seq, bar.ts, last + n, 0, *origin, encode(bar))
+                for n, (seq, bar) in enumerate(zip(seqs[done:].tolist(), block[start:end], strict=False), done + 1)
+            ]
+            pieces += records
+            sizes.append(np.array(list(map(len, records))))
+        else:
+            table["seq"] = seqs[done : done + count]
+            table["source_seq"] = np.arange(last + done + 1, last + done + 1 + count)
+            pieces.append(table.tobytes())
+            sizes.append(np.full(count, table.itemsize))
+        done += count
+    return b"".join(pieces), np.concatenate(sizes)
+
+
+def _layout(pattern: Pattern, layouts: Layouts) -> Layout:
+    """That of a pattern's kind."""
+    layout = layouts.get(pattern.kind)
+    if layout is None:
+        if len(layouts) >= _MOST_LAYOUTS:
+            layouts.clear()
+        layout = layouts[pattern.kind] = _layout_of(pattern.parts())
+    return layout
+
+
+def _rows(
+    pattern: Pattern,
+    layout: Layout,
+    seqs: NDArray[np.int64],
+    times: NDArray[np.int64],
+    last: dict[int, NDArray[np.int64]],
+) -> list[bytes]:
+    """The rows of a pattern, each all its parts' records; `last` are the numbers that sources gave before."""
+    size, count, words = len(layout.sample), len(seqs), len(layout.words)
+    data = bytearray(layout.sample) * count
+    values = np.empty((count, words + _NUMBERS * len(layout.sources)), "<i8")
+    values[:, :words] = pattern.words.astype(">i8").view("<i8")[layout.words].T
+    heads = values[:, words:].reshape(count, len(layout.sources), _NUMBERS)
+    heads[:, :, 0] = seqs[:, None] + np.arange(1, len(layout.sources) + 1)
+    heads[:, :, 1] = times[:, None]
+    heads[:, :, 2] = np.array([last[source] for source in layout.sources]).T + layout.ordinals
+    heads[:, :, 3] = seqs[:, None] + layout.causes
+    np.ndarray(count, layout.places, data)[:] = values.view(layout.packed)[:, 0]
+    for text, offset in layout.texts:
+        column = pattern.texts[text]
+        np.ndarray(count, column.dtype, data, offset, size)[:] = column
+    rows: list[bytes] = np.frombuffer(data, f"V{size}").tolist()
+    return rows
+
+
+def _layout_of(parts: Sequence[Part]) -> Layout:
+    sample = bytearray()
+    heads: list[int] = []
+    words: list[tuple[int, int]] = []
+    texts_at: list[tuple[int, int]] = []
+    for part in parts:
+        payload, begin = encode(part.message), len(sample)
+        sample += HEAD.pack(len(payload), 0, 0, 0, 0, part.source, TYPE_IDS[type(part.message)]) + payload
+        heads.append(begin + SEQ_OFFSET)
+        begin += HEADER_SIZE
+        for name, word in part.words.items():
+            offset = _offset(payload, part.message, name)
+            assert _SIZES[payload[offset]] == 1 + _WORD, "numbers of a pattern take nine bytes"
+            words.append((word, begin + offset + 1))
+        for name, text in part.texts.items():
+            if name == PAYLOAD:
+                texts_at.append((text, begin))
+                continue
+            offset = _offset(payload, part.message, name)
+            texts_at.append((text, begin + offset + _text_head(payload, offset)))
+    # As bytes, that have their order already: numpy copies these at half the cost of numbers.
+    kinds = [f"V{_WORD}"] * len(words) + [f"V{_NUMBERS * _WORD}"] * len(heads)
+    names = [f"{number}" for number in range(len(kinds))]
+    offsets = [offset for _, offset in words] + heads
+    places = np.dtype({"names": names, "formats": kinds, "offsets": offsets, "itemsize": len(sample)})
+    packed = np.dtype(list(zip(names, kinds, strict=True)))
+    which = np.array([word for word, _ in words], np.int64)
+    causes, sources = np.array([part.cause for part in parts]), [part.source for part in parts]
+    ordinals = np.array([sources[: number + 1].count(source) for number, source in enumerate(sources)])
+    return Layout(bytes(sample), which, places, packed, texts_at, sources, ordinals, causes)
+
+
+def _text_head(payload: bytes, offset: int) -> int:
+    """How many bytes a text that begins there has before it."""
+    first = payload[offset]
+    return 1 if first in _SHORT_TEXT else _TEXT_HEADS[first]
+
+
+def texts(values: Sequence[str]) -> NDArray[np.void]:
+    """Texts that are equally long in UTF-8, and not empty, as a column."""
+    data = "".join(values).encode()
+    return np.frombuffer(data, f"V{len(data) // len(values)}")
+
+
+def equally_long(payloads: Sequence[bytes]) -> NDArray[np.void]:
+    """Payloads, which are equally long, as a column."""
+    return np.frombuffer(b"".join(payloads), f"V{len(payloads[0])}")
+
+
+def lengths_in_counter(ids: Sequence[str]) -> NDArray[np.int64]:
+    """How long the ids of a counter are, in order."""
+    if ids and len(ids[0]) == len(ids[-1]):
+        return np.full(len(ids), len(ids[0]))
+    return np.fromiter(map(len, ids), np.int64, len(ids))
+
+
+def lengths_of(values: Sequence[str]) -> NDArray[np.int64]:
+    """How long texts, of which there are not many different ones, are in UTF-8."""
+    lengths = {value: len(value.encode()) for value in set(values)}
+    return np.fromiter(map(lengths.__getitem__, values), np.int64, len(values))
+
+
+def _offset(payload: bytes, message: Message, path: str) -> int:
+    """Where in a message's payload the value begins that the path leads to."""
+    at, value = 0, cast(Any, message)
+    for name in path.split("."):
+        at += 1 if payload[at] in _SHORT_ARRAY else _LONG_HEAD
+        if isinstance(value, Message):
+            index, value = fields(type(value)).index(name), getattr(value, name)
+        else:
+            index, value = int(name), value[int(name)]
+        for _ in range(index):
+            at = _behind(payload, at)
+    return at
+
+
+def _behind(payload: bytes, at: int) -> int:
+    """Where the value ends that begins there."""
+    first = payload[at]
+    if first in _SHORT_TEXT:
+        return at + 1 + first - TEXT
+    if first in _TEXT_HEADS:
+        head = _TEXT_HEADS[first]
+        return at + head + int.from_bytes(payload[at + 1 : at + head], "big")
+    if first in _SHORT_ARRAY or first == _LONG_ARRAY:
+        head = 1 if first in _SHORT_ARRAY else _LONG_HEAD
+        count = first - ARRAY if head == 1 else int.from_bytes(payload[at + 1 : at + head], "big")
+        at += head
+        for _ in range(count):
+            at = _behind(payload, at)
+        return at
+    return at + (1 if first < _SMALLEST_MAP or first >= _NEGATIVE else _SIZES[first])
