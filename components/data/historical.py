@@ -41,7 +41,7 @@ class HistoricalDataParameters(Parameters):
     timestamp_unit: TimeUnit = "auto"
     timezone: str = "UTC"
     symbols: tuple[str, ...] = ()
-    block_size: int = Field(default=1024, ge=1)
+    block_size: int = Field(default=2048, ge=1)
     allow_nonpositive_prices: bool = False
 
     @field_validator("timezone")

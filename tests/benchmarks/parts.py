@@ -10,10 +10,10 @@ from typing import Final
 from pydantic import Field
 
 from bus.runtime.component import Component, Parameters, Source, handles
-from schemas import Bar, CancelOrder, Direction, Message, Order, OrderType, Signal
+from schemas import Bar, CancelOrder, Direction, Fill, Message, Order, OrderType, Signal
 from tests.benchmarks.bars import SYMBOL, blocks
 
-AT_ONCE: Final = 1024
+AT_ONCE: Final = 2048
 
 
 class MinuteBars(Source):
@@ -64,6 +64,14 @@ class EveryBar(Component):
         self.long = not self.long
         direction = Direction.BUY if self.long else Direction.SELL
         self.emit(Signal(bar.ts, bar.symbol, direction, 1.0, bar.close))
+
+
+class Listener(Component):
+    """Hears every fill."""
+
+    @handles(Fill)
+    def on_fill(self, _: Fill) -> None:
+        return
 
 
 class Ladder(Component):

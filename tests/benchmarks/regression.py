@@ -51,9 +51,11 @@ class Case(NamedTuple):
 CASES: Final = (
     Case("W4", "none", 30_000),
     Case("W4", "full", 20_000),
-    Case("W2", "none", 3_000),
-    Case("W2", "full", 2_000),
+    Case("W2", "none", 10_000),
+    Case("W2", "full", 10_000),
     Case("W3", "none", 10_000),
+    Case("W6", "none", 3_000),
+    Case("W6", "full", 2_000),
 )
 
 Figures = dict[str, float]

@@ -4,6 +4,7 @@
     W1  a crossover of the averages of 10 and 30 closes, in the market or flat, some 3,800 fills in 100,000 bars
     W2  a market order on every bar, buying and selling in turn
     W3  50 resting limit orders far below the market, of which the oldest is replaced every 10 bars
+    W6  W2 with a component of the user's own that hears fills, so that all goes message by message
 
 One symbol, one-minute bars, everything in one thread, nothing switched off but the capture (`--capture full`). The
 bars are made and read into columns before the clock starts: the figure is the CPU time of the engine's run call, to
@@ -37,6 +38,7 @@ WORKLOADS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "W1": {"strategy": {"class": "MovingAverageCrossover", "fast": 10, "slow": 30}},
     "W2": {"strategy": {"class": f"{PARTS}.EveryBar"}},
     "W3": {"strategy": {"class": f"{PARTS}.Ladder"}, "risk_manager": {"class": f"{PARTS}.LadderRisk"}},
+    "W6": {"strategy": {"class": f"{PARTS}.EveryBar"}, "listener": {"class": f"{PARTS}.Listener"}},
 }
 
 
