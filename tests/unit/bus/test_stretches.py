@@ -73,7 +73,7 @@ def test_of_each_stretch_is_told_how_far_its_bars_have_moved():
     first, second = days(20), days(10, 20)
     parts = [(first, 3, stretch(9, 4)), (first, 9, stretch(20, 9)), (second, 0, stretch(4, 0))]
     stretches_of(parts, express).records(Numbers(0, [0, 0, 0]), {})
-    assert express.asked == [[(3, (4,)), (3, (9,)), (-17, (0,))]]
+    assert express.asked == [((3, (4,)), (3, (9,)), (-17, (0,)))]
 
 
 @pytest.mark.parametrize("of", [(2, BAR, "AAPL"), (SOURCE, BAR + 1, "AAPL"), (SOURCE, BAR, "MSFT")])
