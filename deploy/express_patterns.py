@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bus.runtime.plain import Accounts, PlainFills, PlainOrders, Trips, direction_of
 from bus.stretch_records import PAYLOAD, Part, Pattern, equally_long, lengths_in_counter, lengths_of, texts
+from components.order_manager.record import first_steps
 from schemas import (
     ClosedTrade,
     FeeLine,
@@ -31,11 +32,6 @@ from schemas.codec import encode
 _TAKER: Final = Liquidity.TAKER
 _ROUTED: Final = OrderState.ROUTED
 _FILLED: Final = OrderState.FILLED
-_FIRST_STEPS: Final = (
-    (None, OrderState.RECEIVED),
-    (OrderState.RECEIVED, OrderState.VALIDATED),
-    (OrderState.VALIDATED, _ROUTED),
-)
 _MANY: Final = 10_000
 _BAR: Final = 0
 _NONE: Final = -1
@@ -369,8 +365,7 @@ class _Maker:
         message, ids = happened.orders.order(number), {"order_id": self.texts["order"]}
         texts = {**ids, "reason": self.texts["reason"]} if message.reason else ids
         yield Part(happened.sources["risk_manager"], cause, message, words, texts)
-        for previous, state in _FIRST_STEPS:
-            step = OrderStatus(message.order_id, message.symbol, previous, state, 0.0, 0.0, message.ts)
+        for step in first_steps(message, message.ts):
             yield Part(manager, own, step, {"ts": words["ts"]}, ids)
         inner_words = {f"order.{name}": word for name, word in words.items()}
         inner_texts = {f"order.{name}": text for name, text in texts.items()}
