@@ -26,6 +26,14 @@ _KEPT: Final = 16
 ARRAY, TEXT, UINT64 = 0x90, 0xA0, 0xCF
 """First bytes of msgpack values: of short arrays and short texts, to which their length is added, and of large ints."""
 _LONG_ARRAY, _FLOAT, _INT64 = 0xDC, 0xCB, 0xD3
+LONGEST_NUMBERS: Final = frozenset((_FLOAT, UINT64, _INT64))
+"""The first bytes of the numbers that take nine bytes, which is the most."""
+SIZES: Final = {
+    **dict.fromkeys([*range(0x80), 0xC0, 0xC2, 0xC3, *range(0xE0, 0x100)], 1),
+    **{TEXT + length: 1 + length for length in range(32)},
+    **dict(zip(range(0xCA, 0xD4), (5, 9, 2, 3, 5, 9, 2, 3, 5, 9), strict=True)),
+}
+"""Bytes of a msgpack value by its first byte: of nothing, truth values, numbers and short texts."""
 _MANY_VALUES: Final = 16
 """An array of fewer says in one byte what it is."""
 _LONG_TEXT: Final = 32

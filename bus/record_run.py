@@ -13,7 +13,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from bus.block_records import ARRAY, TEXT, UINT64, layout, table_of
+from bus.block_records import ARRAY, LONGEST_NUMBERS, SIZES, TEXT, UINT64, layout, table_of
 from bus.record import HEAD, HEADER_SIZE
 from bus.runtime.block import Block
 from schemas.codec import encode_all
@@ -34,16 +34,11 @@ _LISTED: Final = 16
 """A list of so many messages, and up to 65,535, has a head of three bytes."""
 
 _MAP: Final = 0x80
-_SIZES: Final = {
-    **dict.fromkeys([*range(TEXT), 0xC0, 0xC2, 0xC3, *range(0xE0, 0x100)], 1),
-    **{TEXT + length: 1 + length for length in range(32)},
-    **dict(zip(range(0xCA, 0xD4), (5, 9, 2, 3, 5, 9, 2, 3, 5, 9), strict=True)),
-}
+_SIZES: Final = {**SIZES, **dict.fromkeys(range(_MAP, TEXT), 1)}
 """Bytes of a msgpack value by its first byte, without what an array or a map holds; of those that messages of market
 data are made of."""
+
 _NUMBERS: Final = ("int", "float")
-_LONGEST_NUMBERS: Final = frozenset((0xCB, 0xCF, 0xD3))
-"""The first bytes of the numbers that take nine bytes, which is the most."""
 
 
 class BlockEncoder:
@@ -153,7 +148,7 @@ def _none_is_longer(block: Block, firsts: list[int]) -> bool:
     message_type = block.message_type
     for name, declared, first in zip(fields(message_type), field_types(message_type), firsts, strict=True):
         if declared in _NUMBERS:
-            if first not in _LONGEST_NUMBERS:
+            if first not in LONGEST_NUMBERS:
                 return False
         elif declared != "str" or block.only(name) is None:
             return False

@@ -15,25 +15,17 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bus.block_records import ARRAY, TEXT, table_of
+from bus.block_records import ARRAY, LONGEST_NUMBERS, SIZES, table_of
 from bus.record import HEAD, HEADER_SIZE, SEQ_OFFSET, encode_record
 from bus.runtime.block import Block
 from schemas import Message
 from schemas.codec import encode
 from schemas.registry import TYPE_IDS, fields
 
-_SHORT_TEXT: Final = range(TEXT, TEXT + 32)
 _TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
 """By the first byte of longer texts, how many bytes there are before them."""
 _SHORT_ARRAY: Final = range(ARRAY, ARRAY + 16)
 _LONG_ARRAY, _LONG_HEAD = 0xDC, 3
-_SIZES: Final = {
-    **dict.fromkeys((0xC0, 0xC2, 0xC3), 1),
-    **dict(zip(range(0xCA, 0xD4), (5, 9, 2, 3, 5, 9, 2, 3, 5, 9), strict=True)),
-}
-"""Bytes of a msgpack value by its first byte: of nothing, truth values, and numbers."""
-_SMALLEST_MAP, _NEGATIVE = 0x80, 0xE0
-"""Smaller first bytes are small numbers themselves, and so are those from the other on."""
 _WORD: Final = 8
 _NUMBERS: Final = 4
 """Of a record's head: seq, ts, source_seq, cause."""
@@ -263,7 +255,7 @@ def _layout_of(parts: Sequence[Part]) -> Layout:
         begin += HEADER_SIZE
         for name, word in part.words.items():
             offset = _offset(payload, part.message, name)
-            assert _SIZES[payload[offset]] == 1 + _WORD, "numbers of a pattern take nine bytes"
+            assert payload[offset] in LONGEST_NUMBERS, "numbers of a pattern take nine bytes"
             words.append((word, begin + offset + 1))
         for name, text in part.texts.items():
             if name == PAYLOAD:
@@ -285,8 +277,7 @@ def _layout_of(parts: Sequence[Part]) -> Layout:
 
 def _text_head(payload: bytes, offset: int) -> int:
     """How many bytes a text that begins there has before it."""
-    first = payload[offset]
-    return 1 if first in _SHORT_TEXT else _TEXT_HEADS[first]
+    return _TEXT_HEADS.get(payload[offset], 1)
 
 
 def texts(values: Sequence[str]) -> NDArray[np.void]:
@@ -330,8 +321,6 @@ def _offset(payload: bytes, message: Message, path: str) -> int:
 def _behind(payload: bytes, at: int) -> int:
     """Where the value ends that begins there."""
     first = payload[at]
-    if first in _SHORT_TEXT:
-        return at + 1 + first - TEXT
     if first in _TEXT_HEADS:
         head = _TEXT_HEADS[first]
         return at + head + int.from_bytes(payload[at + 1 : at + head], "big")
@@ -342,4 +331,4 @@ def _behind(payload: bytes, at: int) -> int:
         for _ in range(count):
             at = _behind(payload, at)
         return at
-    return at + (1 if first < _SMALLEST_MAP or first >= _NEGATIVE else _SIZES[first])
+    return at + SIZES[first]
