@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 
 import pytest
@@ -278,12 +277,10 @@ def test_a_component_that_answers_what_it_had_declared_quiet_is_named(transport,
 @pytest.mark.parametrize("transport", WAITING)
 def test_a_component_that_stays_silent_is_named_after_the_time_out(transport, tmp_path):
     gate = Gate("gate")
-    run = Run([*with_source(Bars("bars")), EveryNth("strategy"), gate], tmp_path, timeout_s=0.3)
-    release = threading.Timer(0.6, gate.opened.set)  # what waits for its thread may go on
-    release.start()
-    with pytest.raises(ComponentError, match=r"^component 'gate' failed: did not answer within 0\.3 s; is a handler"):
+    components = [*with_source(Bars("bars")), EveryNth("strategy"), gate]
+    run = Run(components, tmp_path, timeout_s=1.0, let_go=gate.opened.set)
+    with pytest.raises(ComponentError, match=r"^component 'gate' failed: did not answer within 1 s; is a handler"):
         run.over(transport)
-    release.join()
     assert types_of(run).count("Bar") == 3
 
 

@@ -101,6 +101,8 @@ class Run:
     hub: Hub | None = None
     bus: LocalBus | WaveBus | None = None
     log: KeepingLog = field(default_factory=KeepingLog)
+    let_go: Callable[[], object] = lambda: None
+    """Called when the run is over or broken off, before anybody waits for its threads: frees a blocked handler."""
 
     def over(self, transport: str) -> Run:
         """Run to the end; raises what the run raises, with all threads ended."""
@@ -109,6 +111,7 @@ class Run:
         self.context = RunContext(sources=sources)
         with contextlib.ExitStack() as stack:
             bus = self.bus = self._open(transport, stack)
+            stack.callback(self.let_go)
             Conductor(bus, self.wiring, RunStarted("{}", "", self.wiring.schema_hash(), "test")).run()
             if isinstance(bus, WaveBus):
                 bus.finish()
