@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,14 +68,11 @@ class Layout(NamedTuple):
     """How the rows of a kind of patterns look: one of them, and where in it what differs stands."""
 
     sample: bytes
-    words: NDArray[np.int64]
-    """Which words there are, one for each place."""
-    places: np.dtype[np.void]
-    """A row as these words, and then of each part seq, ts, source_seq and cause."""
-    packed: np.dtype[np.void]
-    """The same without anything between them."""
+    words: list[tuple[int, int]]
     texts: list[tuple[int, int]]
-    """Which texts there are, and where."""
+    """Which words and texts there are, and where."""
+    heads: list[int]
+    """Of each part, where seq, ts, source_seq and cause stand."""
     sources: list[int]
     ordinals: NDArray[np.int64]
     causes: NDArray[np.int64]
@@ -226,21 +223,29 @@ def _rows(
     last: dict[int, NDArray[np.int64]],
 ) -> list[bytes]:
     """The rows of a pattern, each all its parts' records; `last` are the numbers that sources gave before."""
-    size, count, words = len(layout.sample), len(seqs), len(layout.words)
+    size, count = len(layout.sample), len(seqs)
     data = bytearray(layout.sample) * count
-    values = np.empty((count, words + _NUMBERS * len(layout.sources)), "<i8")
-    values[:, :words] = pattern.words.astype(">i8").view("<i8")[layout.words].T
-    heads = values[:, words:].reshape(count, len(layout.sources), _NUMBERS)
-    heads[:, :, 0] = seqs[:, None] + np.arange(1, len(layout.sources) + 1)
-    heads[:, :, 1] = times[:, None]
-    heads[:, :, 2] = np.array([last[source] for source in layout.sources]).T + layout.ordinals
-    heads[:, :, 3] = seqs[:, None] + layout.causes
-    np.ndarray(count, layout.places, data)[:] = values.view(layout.packed)[:, 0]
-    for text, offset in layout.texts:
-        column = pattern.texts[text]
-        np.ndarray(count, column.dtype, data, offset, size)[:] = column
+    # As bytes, that have their order already: numpy copies these at half the cost of numbers.
+    words, heads = pattern.words.astype(">i8").view(f"V{_WORD}"), _heads(layout, seqs, times, last)
+    for columns, places in ((words, layout.words), (heads, enumerate(layout.heads)), (pattern.texts, layout.texts)):
+        for number, offset in places:
+            column = columns[number]
+            np.ndarray(count, column.dtype, data, offset, size)[:] = column
     rows: list[bytes] = np.frombuffer(data, f"V{size}").tolist()
     return rows
+
+
+def _heads(
+    layout: Layout, seqs: NDArray[np.int64], times: NDArray[np.int64], last: dict[int, NDArray[np.int64]]
+) -> NDArray[np.void]:
+    """The numbers of the records' heads: a row for each part."""
+    numbers = np.empty((len(layout.sources), len(seqs), _NUMBERS), "<i8")
+    numbers[:, :, 0] = seqs + np.arange(1, len(layout.sources) + 1)[:, None]
+    numbers[:, :, 1] = times
+    numbers[:, :, 2] = np.array([last[source] for source in layout.sources]) + layout.ordinals[:, None]
+    numbers[:, :, 3] = seqs + layout.causes[:, None]
+    heads: NDArray[np.void] = numbers.view(f"V{_NUMBERS * _WORD}")[:, :, 0]
+    return heads
 
 
 def _layout_of(parts: Sequence[Part]) -> Layout:
@@ -253,26 +258,20 @@ def _layout_of(parts: Sequence[Part]) -> Layout:
         sample += HEAD.pack(len(payload), 0, 0, 0, 0, part.source, TYPE_IDS[type(part.message)]) + payload
         heads.append(begin + SEQ_OFFSET)
         begin += HEADER_SIZE
+        places = _Places(payload, part.message)
         for name, word in part.words.items():
-            offset = _offset(payload, part.message, name)
+            offset = places[name]
             assert payload[offset] in LONGEST_NUMBERS, "numbers of a pattern take nine bytes"
             words.append((word, begin + offset + 1))
         for name, text in part.texts.items():
-            if name == PAYLOAD:
-                texts_at.append((text, begin))
-                continue
-            offset = _offset(payload, part.message, name)
-            texts_at.append((text, begin + offset + _text_head(payload, offset)))
-    # As bytes, that have their order already: numpy copies these at half the cost of numbers.
-    kinds = [f"V{_WORD}"] * len(words) + [f"V{_NUMBERS * _WORD}"] * len(heads)
-    names = [f"{number}" for number in range(len(kinds))]
-    offsets = [offset for _, offset in words] + heads
-    places = np.dtype({"names": names, "formats": kinds, "offsets": offsets, "itemsize": len(sample)})
-    packed = np.dtype(list(zip(names, kinds, strict=True)))
-    which = np.array([word for word, _ in words], np.int64)
+            offset = 0
+            if name != PAYLOAD:
+                offset = places[name]
+                offset += _text_head(payload, offset)
+            texts_at.append((text, begin + offset))
     causes, sources = np.array([part.cause for part in parts]), [part.source for part in parts]
     ordinals = np.array([sources[: number + 1].count(source) for number, source in enumerate(sources)])
-    return Layout(bytes(sample), which, places, packed, texts_at, sources, ordinals, causes)
+    return Layout(bytes(sample), words, texts_at, heads, sources, ordinals, causes)
 
 
 def _text_head(payload: bytes, offset: int) -> int:
@@ -304,18 +303,38 @@ def lengths_of(values: Sequence[str]) -> NDArray[np.int64]:
     return np.fromiter(map(lengths.__getitem__, values), np.int64, len(values))
 
 
-def _offset(payload: bytes, message: Message, path: str) -> int:
-    """Where in a message's payload the value begins that the path leads to."""
-    at, value = 0, cast(Any, message)
-    for name in path.split("."):
-        at += 1 if payload[at] in _SHORT_ARRAY else _LONG_HEAD
-        if isinstance(value, Message):
-            index, value = fields(type(value)).index(name), getattr(value, name)
-        else:
-            index, value = int(name), value[int(name)]
-        for _ in range(index):
-            at = _behind(payload, at)
-    return at
+class _Places:
+    """Where in a message's payload its values begin, by the paths that lead to them."""
+
+    def __init__(self, payload: bytes, message: Message) -> None:
+        self._payload = payload
+        self._known: dict[str, tuple[Any, list[int]]] = {"": (message, _starts(payload, 0))}
+
+    def __getitem__(self, path: str) -> int:
+        outer, _, name = path.rpartition(".")
+        holder, starts = self._within(outer)
+        return starts[fields(type(holder)).index(name) if isinstance(holder, Message) else int(name)]
+
+    def _within(self, path: str) -> tuple[Any, list[int]]:
+        """The value that the path leads to, which has values of its own, and where these begin."""
+        if path not in self._known:
+            outer, _, name = path.rpartition(".")
+            holder, _ = self._within(outer)
+            value = getattr(holder, name) if isinstance(holder, Message) else holder[int(name)]
+            self._known[path] = value, _starts(self._payload, self[path])
+        return self._known[path]
+
+
+def _starts(payload: bytes, at: int) -> list[int]:
+    """Where the values of the array begin that begins there, and behind them where it ends."""
+    first = payload[at]
+    count, head = first - ARRAY, 1
+    if first == _LONG_ARRAY:
+        count, head = int.from_bytes(payload[at + 1 : at + _LONG_HEAD], "big"), _LONG_HEAD
+    starts = [at + head]
+    for _ in range(count):
+        starts.append(_behind(payload, starts[-1]))
+    return starts
 
 
 def _behind(payload: bytes, at: int) -> int:
@@ -325,10 +344,5 @@ def _behind(payload: bytes, at: int) -> int:
         head = _TEXT_HEADS[first]
         return at + head + int.from_bytes(payload[at + 1 : at + head], "big")
     if first in _SHORT_ARRAY or first == _LONG_ARRAY:
-        head = 1 if first in _SHORT_ARRAY else _LONG_HEAD
-        count = first - ARRAY if head == 1 else int.from_bytes(payload[at + 1 : at + head], "big")
-        at += head
-        for _ in range(count):
-            at = _behind(payload, at)
-        return at
+        return _starts(payload, at)[-1]
     return at + SIZES[first]

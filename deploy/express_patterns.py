@@ -266,9 +266,8 @@ def _pattern(happened: Happened, columns: _Columns, rows: _Rows) -> Pattern:
     if rows.orders[0] != _NONE:
         words.append(columns.orders[:, rows.orders])
         column_of["order"] = columns.order_ids[rows.orders]
-        reasons = [happened.orders.reasons[number] for number in rows.orders.tolist()]
-        if reasons[0]:
-            column_of["reason"] = texts(reasons)
+        if happened.orders.reasons[rows.orders[0]]:
+            column_of["reason"] = texts([happened.orders.reasons[number] for number in rows.orders.tolist()])
     if rows.trips[0] != _NONE:
         words.append(columns.trips[:, rows.trips])
         column_of["trip"] = columns.trip_ids[rows.trips]
