@@ -182,7 +182,10 @@ class OrderExpress:
             return None
         plan = _planned(sides, self._foresight, bars, start, self._most, symbol)
         heard = len(plan.signals)
-        self._most = 2 * self._most if heard == self._most else max(2 * heard, _LEAST_SIGNALS)
+        if heard == self._most:
+            self._most *= 2
+        elif plan.end < self._foresight.known:
+            self._most = max(2 * heard, _LEAST_SIGNALS)
         if len(plan.signals) + len(plan.fills_at) < _ENOUGH:
             return None
         if self._is_logged and len({len(signal.reason) for signal in plan.signals}) > _MOST_LENGTHS:
