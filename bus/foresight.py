@@ -8,7 +8,7 @@ how many bars will not be answered, for any such strategy, and lets signals be w
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from bus.errors import StopNow
 from bus.local_order import Order
@@ -19,6 +19,9 @@ from bus.runtime.locks import NoLock
 from bus.runtime.runner import Member, is_ours
 from bus.runtime.service import async_handlers
 from schemas import Bar, Message, Signal
+
+_MOST_PATIENT: Final = 64
+"""So many bars are handed, at most, to who cannot say beforehand that it will not answer, before it is asked again."""
 
 
 def can_be_foreseen(component: Component) -> bool:
@@ -124,10 +127,18 @@ class Foresight:
 
     def _run_ahead(self, block: Block, end: int) -> None:
         handler, given, clock = self._handler, self._given, self.clock
-        at = self.known
+        at, patience = self.known, 1
         try:
             while at < end:
-                start, behind = self._skipped(block, at, end)
+                start, behind = self._skipped(block, at, end), end
+                if start is None:
+                    start = at
+                elif start > at:
+                    patience, behind = 1, start + 1
+                else:
+                    behind = start + patience
+                    patience = min(2 * patience, _MOST_PATIENT)
+                behind = min(behind, end)
                 for at, bar in enumerate(block[start:behind], start):
                     clock.now_ns = bar.ts
                     handler(bar)
@@ -144,17 +155,20 @@ class Foresight:
             end = at + 1
         self.known = end
 
-    def _skipped(self, block: Block, start: int, end: int) -> tuple[int, int]:
-        """From where on, and up to where, the strategy is to be handed bars one by one; before it took them at once."""
+    def _skipped(self, block: Block, start: int, end: int) -> int | None:
+        """From where on the strategy is to be handed bars one by one; before it took them at once. None: it never does.
+
+        Who cannot say of the next bar that it is not answered is handed some before it is asked again, and more and
+        more of them.
+        """
         component = self.component
         if component.unanswered is None or component.on_block is None:
-            return start, end
-        count = component.unanswered(block, start, end - start)
-        begin = min(start + count, end)
-        if count:
-            self.clock.now_ns = block[begin - 1].ts  # it may be ahead of them, and never is behind
-            component.on_block(block, start, begin)
-        return begin, min(begin + 1, end)
+            return None
+        behind = min(start + component.unanswered(block, start, end - start), end)
+        if behind > start:
+            self.clock.now_ns = block[behind - 1].ts  # it may be ahead of them, and never is behind
+            component.on_block(block, start, behind)
+        return behind
 
     def _take_turn(self, index: int) -> None:
         """The turn of a bar has come that the strategy has taken."""

@@ -24,7 +24,7 @@ class Block(list[Any]):
     a block nor what it gives may be changed.
     """
 
-    __slots__ = ("_bounds", "_columns", "_gaps", "_made", "_only", "arrays", "message_type")
+    __slots__ = ("_bounds", "_columns", "_gaps", "_made", "_only", "_places", "arrays", "message_type")
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Block(list[Any]):
         self._bounds: dict[str, tuple[Any, Any]] = {}
         self._gaps: set[int] | None = None
         self._made: dict[str, NDArray[Any]] = {}
+        self._places: dict[str, Mapping[Any, NDArray[Any]]] = {}
 
     def part(self, start: int, end: int) -> Block:
         """The messages from `start` to before `end`, or as far as there are any, with the columns that are known."""
@@ -89,6 +90,15 @@ class Block(list[Any]):
             self._only[name] = _the_only(self.column(name))
         return self._only[name]
 
+    def places(self, name: str) -> Mapping[Any, NDArray[Any]]:
+        """By the value of a field, in the order of their first messages, the indexes of those that have it."""
+        places = self._places.get(name)
+        if places is None:
+            value = self.only(name)
+            places = _of_all(value, len(self)) if value is not None else _places_of(self.column(name))
+            self._places[name] = places
+        return places
+
     def bounds(self, name: str) -> tuple[Any, Any]:
         """The least and the largest value of a field."""
         bounds = self._bounds.get(name)
@@ -119,6 +129,22 @@ class Block(list[Any]):
 
 def _the_only(values: list[Any]) -> Any:
     return values[0] if values.count(values[0]) == len(values) else None
+
+
+def _of_all(value: Any, count: int) -> Mapping[Any, NDArray[Any]]:
+    import numpy as np
+
+    return {value: np.arange(count)}
+
+
+def _places_of(values: list[Any]) -> Mapping[Any, NDArray[Any]]:
+    import numpy as np
+
+    known = dict.fromkeys(values)
+    numbers = dict(zip(known, range(len(known)), strict=True))
+    codes = np.fromiter(map(numbers.__getitem__, values), np.int64, len(values))
+    ends = np.cumsum(np.bincount(codes))
+    return dict(zip(known, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True))
 
 
 def _gaps_of(times: list[int]) -> set[int]:

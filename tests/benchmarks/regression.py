@@ -56,6 +56,7 @@ CASES: Final = (
     Case("W3", "none", 10_000),
     Case("W6", "none", 3_000),
     Case("W6", "full", 2_000),
+    Case("W7", "none", 20_000),
 )
 
 Figures = dict[str, float]

@@ -5,10 +5,11 @@
     W2  a market order on every bar, buying and selling in turn
     W3  50 resting limit orders far below the market, of which the oldest is replaced every 10 bars
     W6  W2 with a component of the user's own that hears fills, so that all goes message by message
+    W7  W1 in three symbols, whose bars come at the same times: a third of the bars each
 
-One symbol, one-minute bars, everything in one thread, nothing switched off but the capture (`--capture full`). The
-bars are made and read into columns before the clock starts: the figure is the CPU time of the engine's run call, to
-the closing of its log. Each run has a process of its own.
+One symbol but in W7, one-minute bars, everything in one thread, nothing switched off but the capture (`--capture
+full`). The bars are made and read into columns before the clock starts: the figure is the CPU time of the engine's run
+call, to the closing of its log. Each run has a process of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ WORKLOADS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "W2": {"strategy": {"class": f"{PARTS}.EveryBar"}},
     "W3": {"strategy": {"class": f"{PARTS}.Ladder"}, "risk_manager": {"class": f"{PARTS}.LadderRisk"}},
     "W6": {"strategy": {"class": f"{PARTS}.EveryBar"}, "listener": {"class": f"{PARTS}.Listener"}},
+    "W7": {"strategy": {"class": "MovingAverageCrossover", "fast": 10, "slow": 30}},
 }
+SYMBOLS: Final = {"W7": 3}
+"""Where there are several."""
 
 
 CAPTURE_AIM: Final = 1.6
@@ -67,12 +71,26 @@ def content(folder: Path, components: dict[str, dict[str, Any]], capture: str = 
     }
 
 
+def bars_of(count: int, symbols: int) -> pa.Table:
+    """So many bars, or as many fewer as make them equally many of each symbol: each has a part of the same walk."""
+    if symbols == 1:
+        table = columns(count)._asdict()
+        return pa.table({"timestamp": table.pop("ts"), "symbol": [SYMBOL] * count, **table})
+    each = count // symbols
+    by_time = {
+        name: values[: each * symbols].reshape(symbols, each).T for name, values in columns(count)._asdict().items()
+    }
+    times = by_time.pop("ts")[:, :1].repeat(symbols, axis=1)
+    names = [f"{SYMBOL}{number}" for number in range(symbols)] * each
+    return pa.table({"timestamp": times.ravel(), "symbol": names, **{k: v.ravel() for k, v in by_time.items()}})
+
+
 def plan_for(workload: str, bars: int, folder: Path, capture: str = "none") -> Plan:
     """A plan for a workload, with the bars in a file in `folder`."""
-    path = folder / f"{bars}.parquet"
+    symbols = SYMBOLS.get(workload, 1)
+    path = folder / f"{bars}-{symbols}.parquet"
     if not path.exists():
-        table = columns(bars)._asdict()
-        pq.write_table(pa.table({"timestamp": table.pop("ts"), "symbol": [SYMBOL] * bars, **table}), path)
+        pq.write_table(bars_of(bars, symbols), path)
     data = {"class": "HistoricalDataHandler", "path": str(path), "timestamp_unit": "ns"}
     made = content(folder, {"data_handler": data, **WORKLOADS[workload]}, capture)
     return plan_of(made, folder / "benchmark.yaml", Placement.LOCAL)

@@ -331,6 +331,22 @@ def test_bars_of_which_it_cannot_tell_are_handed_one_by_one(horizon):
     assert [table.turn(bar) for bar in block][5] == [500.0]
 
 
+def test_who_can_never_tell_is_not_asked_before_every_bar():
+    class Asked(Telling):
+        asked = 0
+
+        def unanswered(self, bars: Block, start: int, most: int) -> int:
+            self.asked += 1
+            return 0
+
+    strategy = Asked("strategy", {"answers": {500: 1}})
+    table, block = Table(strategy), days(1000)
+    table.foresight.look(block, 0, 1000)
+    assert strategy.heard == strategy.one_by_one == list(range(1000))
+    assert strategy.asked == 21, "before 1, 2, 4, 8, 16 and 32 bars, and then before every 64"
+    assert [at for at, _ in table.foresight.answers] == [500]
+
+
 class Counting(MovingAverageCrossover):
     """Counts the bars that it is handed one by one."""
 

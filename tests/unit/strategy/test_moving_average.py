@@ -146,11 +146,20 @@ def test_parameters_that_make_no_sense_are_refused(parameters: dict[str, int]) -
         MovingAverageCrossover("strategy", parameters)
 
 
-def in_blocks(closes: list[float], fast: int, slow: int, sizes: list[int], looks: list[int]) -> list[Signal]:
+def bars_of(closes: list[tuple[str, float]]) -> list[Bar]:
+    return [a_bar(n, c=close, h=close, low=close, o=close, symbol=symbol) for n, (symbol, close) in enumerate(closes)]
+
+
+def one_by_one(bars: list[Bar], parameters: dict[str, object]) -> list[Signal]:
+    bench = Bench(MovingAverageCrossover("strategy", parameters))
+    bench.publish(*bars)
+    return bench.of(Signal)
+
+
+def in_blocks(bars: list[Bar], parameters: dict[str, object], sizes: list[int], looks: list[int]) -> list[Signal]:
     """Signals where bars come as the local bus hands them out: a block where the strategy says it will not answer."""
-    bench = Bench(MovingAverageCrossover("strategy", {"fast": fast, "slow": slow}))
+    bench = Bench(MovingAverageCrossover("strategy", parameters))
     (strategy,) = bench.components
-    bars = [a_bar(n, c=close, h=close, low=close, o=close) for n, close in enumerate(closes)]
     looks_in_turn = itertools.cycle(looks)
     for size in sizes:
         block, bars, start = Block(bars[:size]), bars[size:], 0
@@ -166,17 +175,74 @@ def in_blocks(closes: list[float], fast: int, slow: int, sizes: list[int], looks
     return bench.of(Signal)
 
 
-@settings(max_examples=200)
+CLOSES = st.integers(95, 105).map(float) | st.sampled_from([9.5, 10.3, 10.4, 0.1, 1e-9])
+
+
+@settings(max_examples=300)
 @given(
-    st.lists(st.integers(95, 105) | st.sampled_from([9.5, 10.3, 10.4, 0.1, 1e-9]), max_size=60),
+    st.lists(st.tuples(st.sampled_from("AAAB"), CLOSES), max_size=120) | st.lists(st.tuples(st.just("A"), CLOSES)),
+    st.integers(1, 3),
     st.integers(1, 4),
-    st.integers(1, 6),
-    st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    st.sampled_from([(), ("A",), ("B", "C")]),
+    st.lists(st.integers(1, 60), min_size=1, max_size=4),
     st.lists(st.integers(1, 9), min_size=1, max_size=4),
 )
-def test_bars_in_blocks_give_the_same_signals(closes, fast, more, sizes, looks) -> None:
-    closes = [float(close) for close in closes]
-    assert in_blocks(closes, fast, fast + more, sizes, looks) == signals_of(closes, fast, fast + more)
+def test_bars_in_blocks_give_the_same_signals(closes, fast, more, symbols, sizes, looks) -> None:
+    bars, parameters = bars_of(closes), {"fast": fast, "slow": fast + more, "symbols": symbols}
+    assert in_blocks(bars, parameters, sizes, looks) == one_by_one(bars, parameters)
+
+
+def test_blocks_of_several_symbols_are_looked_at_as_a_whole() -> None:
+    rng = random.Random(5)
+    closes = [(symbol, 100 + rng.gauss(0, 2)) for _ in range(400) for symbol in ("A", "B", "C")]
+    bars, parameters = bars_of(closes), {"fast": 3, "slow": 8}
+    strategy = Bench(MovingAverageCrossover("strategy", parameters)).components[0]
+    for bar in bars[:60]:
+        strategy.on_bar(bar)
+    expected, block, found = one_by_one(bars, parameters), Block(bars[60:]), []
+    at = 0
+    while at < len(block):
+        count = strategy.unanswered(block, at, len(block))
+        strategy.on_block(block, at, at + count)
+        at += count
+        if at < len(block):
+            found.append((block[at].ts, block[at].symbol))
+            strategy.on_bar(block[at])
+            at += 1
+    assert found == [(signal.ts, signal.symbol) for signal in expected if signal.ts >= block[0].ts]
+    assert len(found) > 50
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_several_symbols_in_blocks_of_any_size_give_the_same_signals(number) -> None:
+    rng = random.Random(number)
+    closes = [(rng.choice("AABC"), round(100 + rng.gauss(0, 2), 1)) for _ in range(900)]
+    bars, parameters = bars_of(closes), {"fast": 2, "slow": 7}
+    sizes = [rng.randrange(20, 80) for _ in range(20)]
+    looks = [rng.choice([1, 5, 99]) for _ in range(50)]
+    expected = one_by_one(bars, parameters)
+    assert in_blocks(bars, parameters, sizes, looks) == expected
+    assert {signal.symbol for signal in expected} == {"A", "B", "C"}
+
+
+def test_a_block_that_was_looked_at_in_vain_is_not_looked_at_for_every_bar() -> None:
+    strategy = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 4})).components[0]
+    block, looks = Block(bars_of([("A", 10.0), ("B", 20.0)] * 20)), []
+    strategy._look_ahead = lambda _bars, start: looks.append(start)
+    for index, bar in enumerate(block):
+        assert strategy.unanswered(block, index, 9) == 0
+        strategy.on_bar(bar)
+    assert looks == [0, 8, 16, 24, 32]
+
+
+def test_few_bars_of_many_symbols_are_taken_one_by_one() -> None:
+    strategy = Bench(MovingAverageCrossover("strategy", {"fast": 1, "slow": 2})).components[0]
+    closes = [(symbol, 10.0 + n) for n in range(6) for symbol in "ABCDEFGH"]
+    bars = bars_of(closes)
+    for bar in bars[:16]:
+        strategy.on_bar(bar)
+    assert strategy.unanswered(Block(bars[16:40]), 0, 99) == 0, "three of each"
+    assert strategy.unanswered(Block(bars[16:48]), 0, 99) == 32
 
 
 def test_most_bars_come_in_blocks() -> None:
@@ -190,7 +256,8 @@ def test_most_bars_come_in_blocks() -> None:
 
 def test_prices_too_large_for_64_bits_are_taken_one_by_one() -> None:
     closes = [10.0, 9.0, 8.0, *(1e18 + n for n in range(3)), 3.0, 2.0, 1.0]
-    assert in_blocks(closes, 2, 3, [9], [4]) == signals_of(closes, 2, 3) != []
+    bars, parameters = bars_of([("A", close) for close in closes]), {"fast": 2, "slow": 3}
+    assert in_blocks(bars, parameters, [9], [4]) == one_by_one(bars, parameters) != []
 
 
 def test_blocks_of_symbols_that_it_is_not_told_to_trade_are_let_pass() -> None:
