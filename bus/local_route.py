@@ -114,7 +114,7 @@ class Route:
         at_once: list[Handler] = []
         later: list[Taker] = []
         told: list[tuple[int, Taker]] = []
-        most = len(run) - start
+        most, all_told = len(run) - start, True
         for owner, unanswered, taker in self._takers:
             if owner is None:
                 at_once.append(taker[0])
@@ -126,8 +126,10 @@ class Route:
                 told.append((count, taker))
             else:
                 at_once.append(taker[0])
-                most = min(most, outlook.be_patient())
+                most, all_told = min(most, outlook.be_patient()), False
         if told:
+            if all_told:
+                outlook.patience = 1
             return _heeding(told, at_once, later, start, most, outlook)
         return at_once, [], later, start + min(most, outlook.look) if at_once else start + most
 
@@ -136,7 +138,6 @@ def _heeding(
     told: list[tuple[int, Taker]], at_once: list[Handler], later: list[Taker], start: int, most: int, outlook: Outlook
 ) -> Parting:
     """The parting among components that have told how many messages they will not answer, and the others."""
-    outlook.patience = 1
     count, first = told[0] if len(told) == 1 else min(told, key=_COUNT)
     if at_once or count >= most or count == outlook.look:
         # They are not the first who may answer, or have looked no farther.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left
+from typing import Final
 
 from bus.runtime.block import Block
 from components.broker.book import EXPIRE, Book
@@ -13,6 +15,9 @@ from components.broker.openings import is_traded, meet_plainly
 from components.broker.requests import perform
 from components.broker.venue import Venue
 from schemas import Bar, Quote, Trade
+
+_FEW_ORDERS: Final = 16
+"""Among more, it is not looked for bars of several symbols that do nothing to them."""
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -48,14 +53,13 @@ def _meet(venue: Venue, book: Book, bar: Bar) -> None:
 
 
 def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
-    """How many bars from `start` on, at most `most`, reach no order and come before anything is due.
-
-    0 for bars of many symbols.
-    """
+    """How many bars from `start` on, at most `most`, reach no order and come before anything is due."""
+    if bars.only("symbol") is None:
+        return _untouched_of_many(venue, bars, start, most)
     first, wake_ups = bars[start], venue.desk.wake_ups
     book = venue.desk.books[first.symbol]
     floor, ceiling = book.floor, book.ceiling
-    if book.ticks or book.arriving or first.low <= floor or first.high >= ceiling or bars.only("symbol") is None:
+    if book.ticks or book.arriving or first.low <= floor or first.high >= ceiling:
         return 0
     if book.fresh and not (book.arriving_by < first.ts and is_traded(venue, first)):
         return 0
@@ -69,6 +73,31 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
     if is_between and bars[end - 1].ts < due:
         return end - start
     return next(n for n, bar in enumerate(bars[start:end]) if bar.ts >= due or bar.low <= floor or bar.high >= ceiling)
+
+
+def _untouched_of_many(venue: Venue, bars: Block, start: int, most: int) -> int:
+    """The same for bars of several symbols; 0 also while many orders work."""
+    desk, end = venue.desk, min(start + most, len(bars))
+    if len(desk.orders) > _FEW_ORDERS:
+        return 0
+    if desk.wake_ups and bars[end - 1].ts >= desk.wake_ups[0][0]:
+        end = bisect_left(bars.column("ts"), desk.wake_ups[0][0], start, end)
+    for symbol in dict.fromkeys(order.order.symbol for order in desk.orders.values()):
+        end = _first_that_matters(desk.books[symbol], symbol, bars, start, end)
+    return end - start
+
+
+def _first_that_matters(book: Book, symbol: str, bars: Block, start: int, end: int) -> int:
+    """The index of the first bar of a symbol that may do something to its orders, or `end`."""
+    indexes = bars.places("symbol").get(symbol)
+    if indexes is None:
+        return end
+    indexes = indexes[indexes.searchsorted(start) : indexes.searchsorted(end)]
+    is_due = book.agenda and book.agenda[0].ts <= bars[end - 1].ts
+    if len(indexes) and not (book.ticks or book.arriving or book.fresh or is_due):
+        lows, highs = bars.array("low")[indexes], bars.array("high")[indexes]
+        indexes = indexes[(lows <= book.floor) | (highs >= book.ceiling)]
+    return int(indexes[0]) if len(indexes) else end
 
 
 def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:

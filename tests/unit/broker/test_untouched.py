@@ -22,6 +22,12 @@ def sparse_traffic(seed: int) -> list[Message]:
     return [m for m in of_one if isinstance(m, Bar) or rng.random() < 0.12]
 
 
+def sparse_traffic_of_two(seed: int) -> list[Message]:
+    """Bars of two symbols, and few requests."""
+    rng = Random(seed)
+    return [m for m in traffic(seed, days=400) if isinstance(m, Bar) or rng.random() < 0.08]
+
+
 def symbol_of(message: Message) -> str:
     order = getattr(message, "order", None)
     return order.symbol if order else ""
@@ -54,21 +60,32 @@ def in_blocks(messages: list[Message]) -> tuple[list[Message], int]:
 
 def limit_traffic(seed: int) -> list[Message]:
     """Bars of one symbol, and limit orders near and far that rest until they are reached or cancelled."""
-    rng, messages = Random(seed), sparse_traffic(seed)
-    last = 100.0
+    return with_limits(sparse_traffic(seed), Random(seed))
+
+
+def limit_traffic_of_two(seed: int) -> list[Message]:
+    """The same of two symbols."""
+    return with_limits(sparse_traffic_of_two(seed), Random(seed))
+
+
+def with_limits(messages: list[Message], rng: Random) -> list[Message]:
+    """Limit orders in place of others; some come at once, some may not match when they come."""
+    last: dict[str, float] = {}
     for index, message in enumerate(messages):
         if isinstance(message, Bar):
-            last = message.close
+            last[message.symbol] = message.close
         elif isinstance(message, SubmitOrder):
-            order_id, ts = message.order.order_id, message.order.ts
-            limit = {"order_type": OrderType.LIMIT, "limit_price": round(last * rng.uniform(0.8, 1.2), 2)}
-            direction, post_only = rng.choice(list(Direction)), rng.random() < 0.2
-            order = an_order(order_id, direction=direction, ts=ts, post_only=post_only, **limit)
+            symbol, ts = message.order.symbol, message.order.ts
+            price = round(last.get(symbol, 100.0) * rng.uniform(0.8, 1.2), 2)
+            limit = {"order_type": OrderType.LIMIT, "limit_price": price, "post_only": rng.random() < 0.2}
+            order = an_order(
+                message.order.order_id, symbol=symbol, direction=rng.choice(list(Direction)), ts=ts, **limit
+            )
             messages[index] = SubmitOrder(order, message.broker)
     return messages
 
 
-@pytest.mark.parametrize("made", [sparse_traffic, limit_traffic])
+@pytest.mark.parametrize("made", [sparse_traffic, limit_traffic, sparse_traffic_of_two, limit_traffic_of_two])
 def test_bars_that_meet_no_order_may_come_in_blocks(seed, made):
     messages = made(seed)
     _, bench = a_bench()
@@ -116,8 +133,62 @@ def test_what_is_due_ends_them_also_where_no_price_does():
     assert waiting(time_in_force=TimeInForce.GTD, expire_ts=a_bar(5).ts).unanswered(Block(bars), 0, 9) == 3
 
 
-def test_nothing_is_said_of_bars_of_several_symbols_of_quotes_and_of_orders_that_every_bar_meets():
-    assert waiting().unanswered(Block([a_bar(2, c=100), a_bar(2, symbol="MSFT")]), 0, 9) == 0
+def of_two(*closes: tuple[str, float]) -> Block:
+    """Bars at the days from 2 on, one of each of two symbols a day."""
+    return Block(a_bar(2 + n // 2, o=c, h=c, low=c, c=c, symbol=symbol) for n, (symbol, c) in enumerate(closes))
+
+
+def test_among_bars_of_several_symbols_only_those_count_that_an_order_is_for():
+    bars = of_two(("MSFT", 1.0), ("AAPL", 95.0), ("MSFT", 1.0), ("AAPL", 95.0), ("MSFT", 999.0), ("AAPL", 89.0))
+    assert waiting().unanswered(bars, 0, 9) == 5
+    assert waiting().unanswered(bars, 0, 3) == 3
+    assert waiting().unanswered(bars, 4, 9) == 1
+    assert waiting().unanswered(bars, 5, 9) == 0
+    assert waiting(direction=Direction.SELL, limit_price=103.0).unanswered(bars, 0, 9) == 6
+    assert waiting().unanswered(of_two(("MSFT", 1.0), ("IBM", 1.0)), 0, 9) == 2
+    assert waiting().unanswered(of_two(("MSFT", 1.0), ("AAPL", 90.0)), 0, 9) == 1, "a limit that is met exactly"
+    assert (
+        waiting(direction=Direction.SELL, limit_price=103.0).unanswered(of_two(("IBM", 1.0), ("AAPL", 103.0)), 0, 9)
+        == 1
+    )
+    behind = of_two(("MSFT", 1.0), ("AAPL", 89.0), ("MSFT", 1.0), ("AAPL", 95.0), ("MSFT", 1.0))
+    assert waiting().unanswered(behind, 2, 9) == 3
+
+
+def test_bars_of_a_symbol_that_has_quotes_count_while_an_order_works_in_it():
+    broker, bench = a_bench()
+    order = an_order("o", ts=T0, order_type=OrderType.LIMIT, limit_price=90.0)
+    bench.publish(Quote(T0, "AAPL", 99.0, 1.0, 101.0, 1.0), SubmitOrder(order, "broker"))
+    bench.publish(Quote(T0 + 1, "AAPL", 99.0, 1.0, 101.0, 1.0))
+    assert broker.unanswered(of_two(("MSFT", 1.0), ("AAPL", 100.0)), 0, 9) == 1
+
+
+def test_among_bars_of_several_symbols_an_order_that_comes_waits_for_its_own():
+    bars = of_two(("MSFT", 100.0), ("AAPL", 100.0), ("MSFT", 100.0))
+    assert arriving(order_type=OrderType.MARKET, limit_price=None).unanswered(bars, 0, 9) == 1
+    assert arriving().unanswered(bars, 0, 9) == 1, "it begins to rest"
+    assert arriving(order_type=OrderType.STOP, limit_price=None, stop_price=500.0).unanswered(bars, 0, 9) == 1
+
+
+def test_what_is_due_ends_bars_of_several_symbols_whichever_comes_first():
+    bars = of_two(*[("MSFT", 100.0), ("AAPL", 100.0)] * 4)
+    assert waiting(time_in_force=TimeInForce.GTD, expire_ts=a_bar(4).ts).unanswered(bars, 0, 9) == 4
+
+
+def test_bars_of_several_symbols_are_not_looked_through_for_many_orders():
+    broker, bench = a_bench()
+    bars = of_two(*[("MSFT", 100.0), ("AAPL", 100.0)] * 2)
+    bench.publish(a_bar(0, c=100))
+    for number in range(16):
+        order = an_order(f"{number}", ts=T0, order_type=OrderType.LIMIT, limit_price=50.0 - number)
+        bench.publish(SubmitOrder(order, "broker"))
+    bench.publish(a_bar(1, c=100))
+    assert broker.unanswered(bars, 0, 9) == 4
+    bench.publish(SubmitOrder(an_order("17", ts=T0, order_type=OrderType.LIMIT, limit_price=20.0), "broker"))
+    assert broker.unanswered(bars, 0, 9) == 0
+
+
+def test_nothing_is_said_of_quotes_and_of_orders_that_every_bar_meets():
     assert waiting().unanswered(Block([Quote(T0, "AAPL", 99.0, 1.0, 101.0, 1.0)]), 0, 9) == 0
     trailing = {
         "order_type": OrderType.TRAILING_STOP,
@@ -126,3 +197,4 @@ def test_nothing_is_said_of_bars_of_several_symbols_of_quotes_and_of_orders_that
         "direction": Direction.SELL,
     }
     assert waiting(**trailing).unanswered(Block([a_bar(2, c=100)]), 0, 9) == 0
+    assert waiting(**trailing).unanswered(of_two(("MSFT", 1.0), ("AAPL", 100.0)), 0, 9) == 1

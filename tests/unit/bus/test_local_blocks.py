@@ -202,6 +202,15 @@ class Silent(Reticent):
         return super().unanswered(bars, start, most) + 1
 
 
+class Telling(Reticent):
+    """Says of all bars that it will not answer them."""
+
+    component_type = "portfolio"
+
+    def unanswered(self, bars: Block, start: int, most: int) -> int:
+        return len(bars) - start
+
+
 class EveryBar(EveryThird):
     """A signal on every bar."""
 
@@ -235,6 +244,13 @@ def test_who_says_nothing_is_asked_again_after_one_message_then_after_two_and_so
     reticent = Reticent("component")
     a_run(reticent)
     assert reticent.asked == [0, 1, 3, 7]
+
+
+def test_who_says_nothing_is_not_asked_more_often_because_another_one_tells():
+    reticent, telling = Reticent("component"), Telling("telling")
+    a_run(reticent, telling)
+    assert reticent.asked == [0, 1, 3, 7]
+    assert telling.heard == reticent.heard == 8
 
 
 class Scripted(Component):
