@@ -26,9 +26,9 @@ _TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
 """By the first byte of longer texts, how many bytes there are before them."""
 _SHORT_ARRAY: Final = range(ARRAY, ARRAY + 16)
 _LONG_ARRAY, _LONG_HEAD = 0xDC, 3
-_WORD: Final = 8
+_BIG_ENDIAN: Final = np.dtype(">i8")
 _NUMBERS: Final = 4
-"""Of a record's head: seq, ts, source_seq, cause."""
+"""Of a record's head: seq, ts, source_seq, cause; each takes eight bytes."""
 
 
 PAYLOAD: Final = ""
@@ -225,9 +225,10 @@ def _rows(
     """The rows of a pattern, each all its parts' records; `last` are the numbers that sources gave before."""
     size, count = len(layout.sample), len(seqs)
     data = bytearray(layout.sample) * count
-    # As bytes, that have their order already: numpy copies these at half the cost of numbers.
-    words, heads = pattern.words.astype(">i8").view(f"V{_WORD}"), _heads(layout, seqs, times, last)
-    for columns, places in ((words, layout.words), (heads, enumerate(layout.heads)), (pattern.texts, layout.texts)):
+    for word, offset in layout.words:
+        np.ndarray(count, _BIG_ENDIAN, data, offset, size)[:] = pattern.words[word]
+    heads = _heads(layout, seqs, times, last)
+    for columns, places in ((heads, enumerate(layout.heads)), (pattern.texts, layout.texts)):
         for number, offset in places:
             column = columns[number]
             np.ndarray(count, column.dtype, data, offset, size)[:] = column
@@ -244,7 +245,7 @@ def _heads(
     numbers[:, :, 1] = times
     numbers[:, :, 2] = np.array([last[source] for source in layout.sources]) + layout.ordinals[:, None]
     numbers[:, :, 3] = seqs + layout.causes[:, None]
-    heads: NDArray[np.void] = numbers.view(f"V{_NUMBERS * _WORD}")[:, :, 0]
+    heads: NDArray[np.void] = numbers.view(f"V{8 * _NUMBERS}")[:, :, 0]
     return heads
 
 
