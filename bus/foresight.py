@@ -54,6 +54,7 @@ class Foresight:
         """The index in the block behind the last bar that the strategy has taken."""
         self._next = 0
         """The index of the first bar whose turn has not come."""
+        self._patience = 1
         self._block = Block(())
         self._order = order
         self.clock = clock
@@ -127,18 +128,11 @@ class Foresight:
 
     def _run_ahead(self, block: Block, end: int) -> None:
         handler, given, clock = self._handler, self._given, self.clock
-        at, patience = self.known, 1
+        at = self.known
+        self._patience = 1
         try:
             while at < end:
-                start, behind = self._skipped(block, at, end), end
-                if start is None:
-                    start = at
-                elif start > at:
-                    patience, behind = 1, start + 1
-                else:
-                    behind = start + patience
-                    patience = min(2 * patience, _MOST_PATIENT)
-                behind = min(behind, end)
+                start, behind = self._following(block, at, end)
                 for at, bar in enumerate(block[start:behind], start):
                     clock.now_ns = bar.ts
                     handler(bar)
@@ -155,20 +149,23 @@ class Foresight:
             end = at + 1
         self.known = end
 
-    def _skipped(self, block: Block, start: int, end: int) -> int | None:
-        """From where on the strategy is to be handed bars one by one; before it took them at once. None: it never does.
+    def _following(self, block: Block, start: int, end: int) -> tuple[int, int]:
+        """From where on, and up to where, the strategy is handed bars one by one; those before it takes at once.
 
-        Who cannot say of the next bar that it is not answered is handed some before it is asked again, and more and
-        more of them.
+        One that cannot say of the next bar that it will not answer is handed some before it is asked again, and more
+        and more of them.
         """
         component = self.component
         if component.unanswered is None or component.on_block is None:
-            return None
-        behind = min(start + component.unanswered(block, start, end - start), end)
-        if behind > start:
-            self.clock.now_ns = block[behind - 1].ts  # it may be ahead of them, and never is behind
-            component.on_block(block, start, behind)
-        return behind
+            return start, end
+        count = component.unanswered(block, start, end - start)
+        if not count:
+            behind, self._patience = start + self._patience, min(2 * self._patience, _MOST_PATIENT)
+            return start, min(behind, end)
+        begin, self._patience = min(start + count, end), 1
+        self.clock.now_ns = block[begin - 1].ts  # it may be ahead of them, and never is behind
+        component.on_block(block, start, begin)
+        return begin, min(begin + 1, end)
 
     def _take_turn(self, index: int) -> None:
         """The turn of a bar has come that the strategy has taken."""

@@ -17,7 +17,8 @@ from components.broker.venue import Venue
 from schemas import Bar, Quote, Trade
 
 _FEW_ORDERS: Final = 16
-"""Among more, it is not looked for bars of several symbols that do nothing to them."""
+_MANY_BARS: Final = 32
+"""Bars of several symbols are handed out one by one while more orders work, and where they are fewer."""
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -59,7 +60,7 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
     first, wake_ups = bars[start], venue.desk.wake_ups
     book = venue.desk.books[first.symbol]
     floor, ceiling = book.floor, book.ceiling
-    if book.ticks or book.arriving or first.low <= floor or first.high >= ceiling:
+    if book.ticks or book.arriving or not (first.low > floor and first.high < ceiling):
         return 0
     if book.fresh and not (book.arriving_by < first.ts and is_traded(venue, first)):
         return 0
@@ -72,13 +73,14 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
         is_between = min(bars.column("low")[start:end]) > floor and max(bars.column("high")[start:end]) < ceiling
     if is_between and bars[end - 1].ts < due:
         return end - start
-    return next(n for n, bar in enumerate(bars[start:end]) if bar.ts >= due or bar.low <= floor or bar.high >= ceiling)
+    ahead = enumerate(bars[start:end])
+    return next(n for n, bar in ahead if bar.ts >= due or not (bar.low > floor and bar.high < ceiling))
 
 
 def _untouched_of_many(venue: Venue, bars: Block, start: int, most: int) -> int:
-    """The same for bars of several symbols; 0 also while many orders work."""
+    """The same for bars of several symbols; 0 also while many orders work, and for few bars."""
     desk, end = venue.desk, min(start + most, len(bars))
-    if len(desk.orders) > _FEW_ORDERS:
+    if len(desk.orders) > _FEW_ORDERS or len(bars) - start < _MANY_BARS:
         return 0
     if desk.wake_ups and bars[end - 1].ts >= desk.wake_ups[0][0]:
         end = bisect_left(bars.column("ts"), desk.wake_ups[0][0], start, end)
@@ -96,7 +98,7 @@ def _first_that_matters(book: Book, symbol: str, bars: Block, start: int, end: i
     is_due = book.agenda and book.agenda[0].ts <= bars[end - 1].ts
     if len(indexes) and not (book.ticks or book.arriving or book.fresh or is_due):
         lows, highs = bars.array("low")[indexes], bars.array("high")[indexes]
-        indexes = indexes[(lows <= book.floor) | (highs >= book.ceiling)]
+        indexes = indexes[~((lows > book.floor) & (highs < book.ceiling))]  # no number may be anything
     return int(indexes[0]) if len(indexes) else end
 
 
@@ -115,7 +117,9 @@ def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:
     else:
         for bar in bars[start:end]:
             book = desk.books[bar.symbol]
-            if not book.ticks:
+            if book.arriving or book.fresh or book.agenda:  # of orders that were cancelled before they came
+                on_bar(venue, bar)
+            elif not book.ticks:
                 book.observe(bar)
     venue.data_ts = last.ts
     if desk.wake_ups:

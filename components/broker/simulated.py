@@ -140,6 +140,8 @@ class SimulatedBroker(BrokerBase):
         if self._learns:
             for bar in messages[start:end]:
                 self._slippage.on_bar(bar)
+        if not self.quiet:
+            self._set_quiet()
 
     @handles(StreamEnding, EndOfStream)
     def on_end(self, message: StreamEnding | EndOfStream) -> None:

@@ -24,7 +24,9 @@ saw: it drifts and depends on where the data began. Units of a power of ten, bec
 _MOST: Final = 2.0**61
 """Sums of this size and their differences still fit into 64 bits."""
 _ENOUGH: Final = 4
-"""With fewer bars of each symbol, on average, a block is quicker taken one by one."""
+_CLOSES_A_BAR: Final = 8
+"""With fewer bars of each symbol, on average, a block is quicker taken one by one; also where there are so many closes
+of the slow average to each bar."""
 
 # numpy is imported only where blocks of bars come: not in a process of its own.
 
@@ -75,14 +77,14 @@ class Ahead:
     cross, or the block's length.
     """
 
-    __slots__ = ("_gaps", "_known", "_parts", "crossing", "crossings", "next", "whole")
+    __slots__ = ("_closes", "_gaps", "_parts", "crossing", "crossings", "next", "whole")
 
     def __init__(
         self,
         whole: Block,
         first: int,
         parts: Sequence[tuple[Averages, NDArray[Any]]],
-        known: NDArray[Any],
+        closes: NDArray[Any],
         gaps: NDArray[Any],
         crossings: list[int],
     ) -> None:
@@ -90,7 +92,7 @@ class Ahead:
         self.next = first
         self._parts = parts
         """Averages, and the indexes of their bars."""
-        self._known = known
+        self._closes = closes
         """Part by part, the closes before the first of these, as many as the slow average has, and those from it on."""
         self._gaps = gaps
         """Part by part, the gap after each bar."""
@@ -99,35 +101,37 @@ class Ahead:
 
     def hand_back(self) -> None:
         """Let the averages have taken the closes before the next bar."""
-        known = bars = 0
-        for averages, places in self._parts:
-            taken = int(places.searchsorted(self.next))
+        first_close = first_gap = 0
+        for averages, indexes in self._parts:
+            taken, slow = int(indexes.searchsorted(self.next)), averages.slow
             if taken:
-                averages.gap = int(self._gaps[bars + taken - 1])
-                averages.closes.extend(self._known[known + taken : known + taken + averages.slow].tolist())
-            bars += len(places)
-            known += len(places) + averages.slow
+                averages.gap = int(self._gaps[first_gap + taken - 1])
+                new = self._closes[first_close + max(slow, taken) : first_close + slow + taken]
+                averages.closes.extend(new.tolist())
+            first_gap += len(indexes)
+            first_close += slow + len(indexes)
 
 
-def look_ahead(block: Block, start: int, averages: Mapping[str, Averages | None]) -> Ahead | None:
-    """Work out what the bars of a block from `start` on will do to these averages, which are of all its symbols.
+def look_ahead(block: Block, start: int, followed: Mapping[str, Averages | None]) -> Ahead | None:
+    """Work out what the bars of a block from `start` on will do to the averages of all its symbols.
 
-    A symbol without averages is let pass. None where that would take longer than bar by bar, where averages have no
-    side yet, or where 64 bits may not be enough.
+    A symbol that is followed by none is let pass. None where that would take longer than bar by bar, where averages
+    have no side yet, be it of one symbol, or where 64 bits may not be enough.
     """
     import numpy as np
 
     places = block.places("symbol")
-    found = [(known, places[symbol]) for symbol, known in averages.items() if known]
+    found = [(averages, places[symbol]) for symbol, averages in followed.items() if averages]
     if start:
-        found = [(known, indexes[indexes.searchsorted(start) :]) for known, indexes in found]
-    parts = [(known, indexes) for known, indexes in found if len(indexes)]
+        found = [(averages, indexes[indexes.searchsorted(start) :]) for averages, indexes in found]
+    parts = [(averages, indexes) for averages, indexes in found if len(indexes)]
     if not parts:
         return Ahead(block, start, parts, np.zeros(0), np.zeros(0), [])
-    count = sum(len(indexes) for _, indexes in parts)
-    if count < _ENOUGH * len(parts) or not all(known.side for known, _ in parts):
+    enough = max(_ENOUGH, parts[0][0].slow // _CLOSES_A_BAR) * len(parts)
+    if sum(len(indexes) for _, indexes in parts) < enough or not all(averages.side for averages, _ in parts):
         return None
-    return _looked(block, start, parts)
+    with np.errstate(all="ignore"):  # as bar by bar, whatever numbers these are
+        return _looked(block, start, parts)
 
 
 def _looked(block: Block, start: int, parts: Sequence[tuple[Averages, NDArray[Any]]]) -> Ahead | None:
@@ -135,22 +139,22 @@ def _looked(block: Block, start: int, parts: Sequence[tuple[Averages, NDArray[An
 
     fast, slow = parts[0][0].fast, parts[0][0].slow
     at = np.concatenate([indexes for _, indexes in parts])
-    before = np.array(list(chain.from_iterable(averages.closes for averages, _ in parts)))
-    prices = block.array("close")[at] * _UNITS_PER_PRICE
-    largest = max(float(np.abs(prices).max()), float(np.abs(before).max()))
+    before = list(chain.from_iterable(averages.closes for averages, _ in parts))
+    prices, least, most = block.array("close")[at] * _UNITS_PER_PRICE, min(before), max(before)
+    largest = max(float(np.abs(prices).max()), most, -least)
     if not largest * fast * slow * len(at) < _MOST:
         return None
-    closes, lengths = np.rint(prices).astype(np.int64), np.array([len(indexes) for _, indexes in parts])
+    new, lengths = np.rint(prices).astype(np.int64), np.array([len(indexes) for _, indexes in parts])
     firsts, shifts = np.cumsum(lengths) - lengths, slow * np.arange(len(parts))
     places = np.arange(slow, slow + len(at)) + np.repeat(shifts, lengths)
-    known = np.empty(len(at) + len(before), np.int64)
-    known[places] = closes
-    known[((firsts + shifts)[:, None] + np.arange(slow)).ravel()] = before
-    moved = np.cumsum(slow * (closes - known[places - fast]) - fast * (closes - known[places - slow]))
+    closes = np.empty(len(at) + len(before), np.int64)
+    closes[places] = new
+    closes[((firsts + shifts)[:, None] + np.arange(slow)).ravel()] = before
+    moved = np.cumsum(slow * (new - closes[places - fast]) - fast * (new - closes[places - slow]))
     begin = np.array([averages.gap for averages, _ in parts]) - np.append(0, moved)[firsts]
     gaps = moved + np.repeat(begin, lengths)
     crossings = at[_changes(gaps, firsts, [averages.side > 0 for averages, _ in parts])]
-    return Ahead(block, start, parts, known, gaps, np.sort(crossings).tolist())
+    return Ahead(block, start, parts, closes, gaps, np.sort(crossings).tolist())
 
 
 def _changes(gaps: NDArray[Any], firsts: NDArray[Any], was_above: list[bool]) -> NDArray[Any]:
@@ -160,7 +164,7 @@ def _changes(gaps: NDArray[Any], firsts: NDArray[Any], was_above: list[bool]) ->
     apart = np.flatnonzero(gaps)
     above = gaps[apart] > 0
     before = np.append(False, above)
-    # Of a part that is never apart the next one's place, which is written last.
+    # A part that is never apart has the next one's place. Of values for one place numpy keeps the last, as it says.
     before[apart.searchsorted(firsts)] = was_above
     changes: NDArray[Any] = apart[above != before[:-1]]
     return changes

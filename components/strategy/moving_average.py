@@ -13,6 +13,8 @@ from schemas import Bar, Direction, Signal
 
 CROSSED_ABOVE: Final = "fast average crossed above slow average"
 CROSSED_BELOW: Final = "fast average crossed below slow average"
+_FEW: Final = 32
+"""Fewer bars of several symbols are quicker taken one by one."""
 
 
 class MovingAverageCrossoverParameters(Parameters):
@@ -76,12 +78,14 @@ class MovingAverageCrossover(Component):
         ahead = self._ahead
         if ahead is None or ahead.whole is not bars or ahead.next != start:
             self._come_out()
+            if len(bars) - start < _FEW and bars.only("symbol") is None:
+                return 0
             if self._unknown is not None and self._unknown[0] is bars and start < self._unknown[1]:
                 return 0
             ahead = self._ahead = self._look_ahead(bars, start)
             if ahead is None:
-                symbols = len(bars.places("symbol"))
-                self._unknown = bars, start + self.parameters.slow * symbols
+                # About when each symbol has been seen so often that its averages are known.
+                self._unknown = bars, start + self.parameters.slow * len(bars.places("symbol"))
                 return 0
         return ahead.crossing - start
 

@@ -40,7 +40,8 @@ def content_of(dice: Random, folder: Path) -> dict[str, Any]:
     content = topology_of(dice, folder)
     strategy = content["components"]["strategy"]
     if "often" in strategy:
-        strategy |= {"often": dice.choice([0.01, 0.05, 0.3]), "odd": dice.choice([0.0, 0.5]), "fails_at": -1}
+        often, twice = dice.choice([0.01, 0.05, 0.3]), dice.choice([0.0, 0.0, 0.5])
+        strategy |= {"often": often, "odd": dice.choice([0.0, 0.5]), "twice": twice}
     content["components"]["data_handler"]["block_size"] = dice.choice([64, 512, 2048])
     return content
 

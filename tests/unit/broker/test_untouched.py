@@ -8,11 +8,19 @@ from random import Random
 import pytest
 
 from bus.runtime.block import Block
-from components.broker import SimulatedBroker
-from schemas import Bar, Direction, Message, OrderType, Quote, SubmitOrder, TimeInForce
+from components.broker import SimulatedBroker, feed
+from schemas import Bar, Direction, Message, OrderType, Quote, SubmitCancel, SubmitOrder, TimeInForce
 from tests.conformance.broker_traffic import traffic
 from tests.support.bench import Bench
 from tests.support.builders import T0, a_bar, an_order
+from tests.support.states import state_of
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_bars_are_looked_at():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feed, "_MANY_BARS", 0)
+        yield
 
 
 def sparse_traffic(seed: int) -> list[Message]:
@@ -173,6 +181,41 @@ def test_among_bars_of_several_symbols_an_order_that_comes_waits_for_its_own():
 def test_what_is_due_ends_bars_of_several_symbols_whichever_comes_first():
     bars = of_two(*[("MSFT", 100.0), ("AAPL", 100.0)] * 4)
     assert waiting(time_in_force=TimeInForce.GTD, expire_ts=a_bar(4).ts).unanswered(bars, 0, 9) == 4
+
+
+def test_few_bars_of_several_symbols_are_not_looked_at(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(feed, "_MANY_BARS", 6)
+    bars = of_two(*[("MSFT", 100.0), ("AAPL", 100.0)] * 4)
+    assert [waiting().unanswered(bars, start, 9) for start in range(8)] == [8, 7, 6, 0, 0, 0, 0, 0]
+
+
+def test_no_number_may_be_any_price():
+    nowhere = float("nan")
+    bars = of_two(("MSFT", nowhere), ("AAPL", 100.0), ("MSFT", 1.0), ("AAPL", nowhere), ("MSFT", 1.0))
+    assert waiting().unanswered(bars, 0, 9) == 3
+    alone = Block([a_bar(2, c=100), a_bar(3, o=nowhere, h=nowhere, low=nowhere, c=nowhere), a_bar(4, c=100)])
+    assert waiting().unanswered(alone, 1, 9) == 0
+    on_close = arriving(order_type=OrderType.MARKET_ON_CLOSE, limit_price=None)
+    assert on_close.unanswered(alone, 1, 9) == 0
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "MSFT"])
+def test_orders_that_were_cancelled_before_they_came_leave_no_trace(symbol):
+    states = []
+    for at_once in (False, True):
+        broker, bench = a_bench()
+        order = an_order("o", ts=T0, symbol=symbol, order_type=OrderType.LIMIT, limit_price=90.0)
+        bench.publish(a_bar(0, c=100), SubmitOrder(order, "broker"), SubmitCancel("o", "broker", a_bar(0).ts))
+        bars = of_two(("MSFT", 100.0), ("AAPL", 100.0), ("MSFT", 100.0), ("AAPL", 100.0))
+        if at_once:
+            assert broker.unanswered(bars, 0, 9) == 4
+            bench.clock.now_ns = bars[-1].ts
+            broker.on_block(bars, 0, 4)
+        else:
+            bench.publish(*bars)
+        states.append(state_of(broker, frozenset({"context", "emit", "parameters", "lock"})))
+    assert states[0] == states[1]
 
 
 def test_bars_of_several_symbols_are_not_looked_through_for_many_orders():

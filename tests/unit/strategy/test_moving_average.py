@@ -16,12 +16,19 @@ from pydantic import ValidationError
 from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.settings import RunContext
-from components.strategy import MovingAverageCrossover
+from components.strategy import MovingAverageCrossover, moving_average
 from components.strategy.moving_average import CROSSED_ABOVE, CROSSED_BELOW
 from schemas import Bar, Direction, Message, Signal
 from schemas.codec import canonical
 from tests.support.bench import Bench
 from tests.support.builders import a_bar
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_bars_are_looked_at():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moving_average, "_FEW", 0)
+        yield
 
 
 def signals_of(closes: list[float], fast: int, slow: int, symbol: str = "AAPL") -> list[Signal]:
@@ -252,6 +259,32 @@ def test_most_bars_come_in_blocks() -> None:
         strategy.on_bar(bar)
     assert strategy.unanswered(block, 3, 9) == 4, "the eighth bar makes them cross"
     assert strategy.unanswered(block, 3, 2) == 4, "it need not look, it knows"
+
+
+def test_few_bars_of_several_symbols_are_not_looked_at(monkeypatch) -> None:
+    monkeypatch.setattr(moving_average, "_FEW", 20)
+    strategy = Bench(MovingAverageCrossover("strategy", {"fast": 1, "slow": 2})).components[0]
+    bars = bars_of([(symbol, 10.0 + n) for n in range(16) for symbol in "AB"])
+    for bar in bars[:6]:
+        strategy.on_bar(bar)
+    block = Block(bars[6:])
+    assert [strategy.unanswered(block, start, 99) for start in (7, 6)] == [0, 20]
+
+
+def test_few_closes_beside_a_long_average_are_taken_one_by_one() -> None:
+    strategy = Bench(MovingAverageCrossover("strategy", {"fast": 1, "slow": 80})).components[0]
+    bars = bars_of([(symbol, 10.0 + n) for n in range(100) for symbol in "AB"])
+    for bar in bars[:160]:
+        strategy.on_bar(bar)
+    assert strategy.unanswered(Block(bars[160:178]), 0, 99) == 0, "nine of each"
+    assert strategy.unanswered(Block(bars[160:180]), 0, 99) == 20
+
+
+@pytest.mark.parametrize("closes", [[1.0, -(2.0**63) / 1e9, 2.0, 1.0, 2.0, 3.0, 1.0, 2.0, 5.0], [3.0, 2.0, 1e290]])
+def test_prices_at_the_edge_of_64_bits_are_taken_one_by_one(closes) -> None:
+    bars, parameters = bars_of([("A", close) for close in closes]), {"fast": 1, "slow": 3}
+    with np.errstate(all="raise"):
+        assert in_blocks(bars, parameters, [3, 9], [1]) == one_by_one(bars, parameters)
 
 
 def test_prices_too_large_for_64_bits_are_taken_one_by_one() -> None:
