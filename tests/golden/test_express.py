@@ -1,9 +1,13 @@
-"""A run whose plain orders are taken together is the run of single messages: the same log, results and states."""
+"""A run whose plain orders are taken together is the run of single messages: the same log, results and states.
+
+`python -m tests.golden.test_express 1000 2000` looks for more runs that differ.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -245,13 +249,13 @@ def test_orders_on_every_bar_are_taken_together(capture, tmp_path, monkeypatch):
     assert sum(taken) > 2900
 
 
-def search(numbers: range) -> None:
-    """Look for runs that differ: `python -m tests.golden.test_express 1000 2000`."""
-    for number in numbers:
+def search(differing: Callable[[int, Path], list[str]]) -> None:
+    """Look for runs that differ, among those of which the numbers are given on the command line."""
+    for number in range(*map(int, sys.argv[1:])):
         with TemporaryDirectory() as folder:
             if found := differing(number, Path(folder)):
                 print(number, *found, flush=True)
 
 
 if __name__ == "__main__":
-    search(range(*map(int, sys.argv[1:])))
+    search(differing)

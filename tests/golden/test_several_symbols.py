@@ -1,20 +1,21 @@
-"""A run in several symbols in which bars are looked ahead of is the run bar by bar: the same log and states."""
+"""A run in several symbols in which bars are looked ahead of is the run bar by bar: the same log and states.
+
+`python -m tests.golden.test_several_symbols 1000 2000` looks for more runs that differ.
+"""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from components.broker import SimulatedBroker
+from components.broker import SimulatedBroker, feed
 from components.strategy import MovingAverageCrossover
 from deploy import express
 from deploy.run_folder import COMPLETED
-from tests.golden.test_express import outcome_of, topology_of
+from tests.golden.test_express import outcome_of, search, topology_of
 
 
 def bars_of(dice: Random, times: int) -> str:
@@ -70,22 +71,23 @@ def test_bars_of_several_symbols_may_be_looked_ahead_of(number, tmp_path):
     assert differing(number, tmp_path) == []
 
 
-def test_most_of_these_runs_fill_orders_in_several_symbols(tmp_path):
+def test_these_runs_fill_orders_and_are_looked_ahead_of(tmp_path, monkeypatch):
+    told: list[int] = []
+
+    def counted(*arguments: Any) -> int:
+        told.append(untouched(*arguments))
+        return told[-1]
+
+    untouched = feed._untouched_of_many
+    monkeypatch.setattr(feed, "_untouched_of_many", counted)
     fills = 0
     for number in range(4):
         found, _ = outcomes(number, tmp_path)
         assert found["status"] == COMPLETED
         fills += found["orders"]["filled"]
     assert fills > 50
-
-
-def search(numbers: range) -> None:
-    """Look for runs that differ: `python -m tests.golden.test_several_symbols 1000 2000`."""
-    for number in numbers:
-        with TemporaryDirectory() as folder:
-            if found := differing(number, Path(folder)):
-                print(number, *found, flush=True)
+    assert sum(told) > 200
 
 
 if __name__ == "__main__":
-    search(range(*map(int, sys.argv[1:])))
+    search(differing)
