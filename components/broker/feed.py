@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_left
 from typing import Final
 
 from bus.runtime.block import Block
@@ -16,9 +15,8 @@ from components.broker.requests import perform
 from components.broker.venue import Venue
 from schemas import Bar, Quote, Trade
 
-_FEW_ORDERS: Final = 16
-_MANY_BARS: Final = 32
-"""Bars of several symbols are handed out one by one while more orders work, and where they are fewer."""
+_FEW_ORDERS: Final = 64
+"""While more orders work, bars of several symbols are handed out one by one."""
 
 
 def on_bar(venue: Venue, bar: Bar) -> None:
@@ -78,28 +76,23 @@ def untouched(venue: Venue, bars: Block, start: int, most: int) -> int:
 
 
 def _untouched_of_many(venue: Venue, bars: Block, start: int, most: int) -> int:
-    """The same for bars of several symbols; 0 also while many orders work, and for few bars."""
+    """The same for bars of several symbols; 0 also while many orders work."""
     desk, end = venue.desk, min(start + most, len(bars))
-    if len(desk.orders) > _FEW_ORDERS or len(bars) - start < _MANY_BARS:
+    if len(desk.orders) > _FEW_ORDERS:
         return 0
-    if desk.wake_ups and bars[end - 1].ts >= desk.wake_ups[0][0]:
-        end = bisect_left(bars.column("ts"), desk.wake_ups[0][0], start, end)
-    for symbol in dict.fromkeys(order.order.symbol for order in desk.orders.values()):
-        end = _first_that_matters(desk.books[symbol], symbol, bars, start, end)
+    due = desk.wake_ups[0][0] if desk.wake_ups else math.inf
+    books = {order.order.symbol: desk.books[order.order.symbol] for order in desk.orders.values()}
+    for number, bar in enumerate(bars[start:end]):
+        if bar.ts >= due or (bar.symbol in books and _may_matter(books[bar.symbol], bar)):
+            return number
     return end - start
 
 
-def _first_that_matters(book: Book, symbol: str, bars: Block, start: int, end: int) -> int:
-    """The index of the first bar of a symbol that may do something to its orders, or `end`."""
-    indexes = bars.places("symbol").get(symbol)
-    if indexes is None:
-        return end
-    indexes = indexes[indexes.searchsorted(start) : indexes.searchsorted(end)]
-    is_due = book.agenda and book.agenda[0].ts <= bars[end - 1].ts
-    if len(indexes) and not (book.ticks or book.arriving or book.fresh or is_due):
-        lows, highs = bars.array("low")[indexes], bars.array("high")[indexes]
-        indexes = indexes[~((lows > book.floor) & (highs < book.ceiling))]  # no number may be anything
-    return int(indexes[0]) if len(indexes) else end
+def _may_matter(book: Book, bar: Bar) -> bool:
+    """Whether a bar may do something to orders of its symbol."""
+    if book.ticks or book.arriving or book.fresh or (book.agenda and book.agenda[0].ts <= bar.ts):
+        return True
+    return not (bar.low > book.floor and bar.high < book.ceiling)
 
 
 def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:

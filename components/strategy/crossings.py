@@ -23,10 +23,10 @@ saw: it drifts and depends on where the data began. Units of a power of ten, bec
 
 _MOST: Final = 2.0**61
 """Sums of this size and their differences still fit into 64 bits."""
-_ENOUGH: Final = 4
+_ENOUGH: Final = 8
 _CLOSES_A_BAR: Final = 8
 """With fewer bars of each symbol, on average, a block is quicker taken one by one; also where there are so many closes
-of the slow average to each bar."""
+of the slow average to each bar. Of one symbol it never is."""
 
 # numpy is imported only where blocks of bars come: not in a process of its own.
 
@@ -120,6 +120,9 @@ def look_ahead(block: Block, start: int, followed: Mapping[str, Averages | None]
     """
     import numpy as np
 
+    slow = max((averages.slow for averages in followed.values() if averages), default=0)
+    if len(followed) > 1 and len(block) - start < max(_ENOUGH, slow // _CLOSES_A_BAR) * len(followed):
+        return None
     places = block.places("symbol")
     found = [(averages, places[symbol]) for symbol, averages in followed.items() if averages]
     if start:
@@ -127,8 +130,7 @@ def look_ahead(block: Block, start: int, followed: Mapping[str, Averages | None]
     parts = [(averages, indexes) for averages, indexes in found if len(indexes)]
     if not parts:
         return Ahead(block, start, parts, np.zeros(0), np.zeros(0), [])
-    enough = max(_ENOUGH, parts[0][0].slow // _CLOSES_A_BAR) * len(parts)
-    if sum(len(indexes) for _, indexes in parts) < enough or not all(averages.side for averages, _ in parts):
+    if not all(averages.side for averages, _ in parts):
         return None
     with np.errstate(all="ignore"):  # as bar by bar, whatever numbers these are
         return _looked(block, start, parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar, Final
 
 from pydantic import Field, model_validator
@@ -82,10 +83,11 @@ class MovingAverageCrossover(Component):
                 return 0
             if self._unknown is not None and self._unknown[0] is bars and start < self._unknown[1]:
                 return 0
-            ahead = self._ahead = self._look_ahead(bars, start)
+            symbols = _symbols_of(bars)
+            ahead = self._ahead = self._look_ahead(bars, start, symbols)
             if ahead is None:
                 # About when each symbol has been seen so often that its averages are known.
-                self._unknown = bars, start + self.parameters.slow * len(bars.places("symbol"))
+                self._unknown = bars, start + self.parameters.slow * len(symbols)
                 return 0
         return ahead.crossing - start
 
@@ -95,10 +97,10 @@ class MovingAverageCrossover(Component):
         if ahead is not None and ahead.whole is bars:
             ahead.next = end
 
-    def _look_ahead(self, bars: Block, start: int) -> Ahead | None:
+    def _look_ahead(self, bars: Block, start: int, symbols: Collection[str]) -> Ahead | None:
         """What the bars from `start` on will do, if it can be told of all of them."""
         averages: dict[str, Averages | None] = {}
-        for symbol in bars.places("symbol"):
+        for symbol in symbols:
             if self._ignores(symbol):
                 averages[symbol] = None
             elif symbol in self._averages:
@@ -121,3 +123,8 @@ class MovingAverageCrossover(Component):
             return None
         averages = self._averages[symbol] = Averages(self.parameters.fast, self.parameters.slow)
         return averages
+
+
+def _symbols_of(bars: Block) -> Collection[str]:
+    only = bars.only("symbol")
+    return dict.fromkeys(bars.column("symbol")) if only is None else (only,)

@@ -8,19 +8,12 @@ from random import Random
 import pytest
 
 from bus.runtime.block import Block
-from components.broker import SimulatedBroker, feed
+from components.broker import SimulatedBroker
 from schemas import Bar, Direction, Message, OrderType, Quote, SubmitCancel, SubmitOrder, TimeInForce
 from tests.conformance.broker_traffic import traffic
 from tests.support.bench import Bench
 from tests.support.builders import T0, a_bar, an_order
 from tests.support.states import state_of
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_bars_are_looked_at():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feed, "_MANY_BARS", 0)
-        yield
 
 
 def sparse_traffic(seed: int) -> list[Message]:
@@ -183,13 +176,6 @@ def test_what_is_due_ends_bars_of_several_symbols_whichever_comes_first():
     assert waiting(time_in_force=TimeInForce.GTD, expire_ts=a_bar(4).ts).unanswered(bars, 0, 9) == 4
 
 
-def test_few_bars_of_several_symbols_are_not_looked_at(monkeypatch):
-    monkeypatch.undo()
-    monkeypatch.setattr(feed, "_MANY_BARS", 6)
-    bars = of_two(*[("MSFT", 100.0), ("AAPL", 100.0)] * 4)
-    assert [waiting().unanswered(bars, start, 9) for start in range(8)] == [8, 7, 6, 0, 0, 0, 0, 0]
-
-
 def test_no_number_may_be_any_price():
     nowhere = float("nan")
     bars = of_two(("MSFT", nowhere), ("AAPL", 100.0), ("MSFT", 1.0), ("AAPL", nowhere), ("MSFT", 1.0))
@@ -222,12 +208,12 @@ def test_bars_of_several_symbols_are_not_looked_through_for_many_orders():
     broker, bench = a_bench()
     bars = of_two(*[("MSFT", 100.0), ("AAPL", 100.0)] * 2)
     bench.publish(a_bar(0, c=100))
-    for number in range(16):
-        order = an_order(f"{number}", ts=T0, order_type=OrderType.LIMIT, limit_price=50.0 - number)
+    for number in range(64):
+        order = an_order(f"{number}", ts=T0, order_type=OrderType.LIMIT, limit_price=90.0 - number)
         bench.publish(SubmitOrder(order, "broker"))
     bench.publish(a_bar(1, c=100))
     assert broker.unanswered(bars, 0, 9) == 4
-    bench.publish(SubmitOrder(an_order("17", ts=T0, order_type=OrderType.LIMIT, limit_price=20.0), "broker"))
+    bench.publish(SubmitOrder(an_order("65", ts=T0, order_type=OrderType.LIMIT, limit_price=20.0), "broker"))
     assert broker.unanswered(bars, 0, 9) == 0
 
 

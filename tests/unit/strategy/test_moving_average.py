@@ -235,7 +235,7 @@ def test_several_symbols_in_blocks_of_any_size_give_the_same_signals(number) -> 
 def test_a_block_that_was_looked_at_in_vain_is_not_looked_at_for_every_bar() -> None:
     strategy = Bench(MovingAverageCrossover("strategy", {"fast": 2, "slow": 4})).components[0]
     block, looks = Block(bars_of([("A", 10.0), ("B", 20.0)] * 20)), []
-    strategy._look_ahead = lambda _bars, start: looks.append(start)
+    strategy._look_ahead = lambda _bars, start, _symbols: looks.append(start)
     for index, bar in enumerate(block):
         assert strategy.unanswered(block, index, 9) == 0
         strategy.on_bar(bar)
@@ -244,12 +244,12 @@ def test_a_block_that_was_looked_at_in_vain_is_not_looked_at_for_every_bar() -> 
 
 def test_few_bars_of_many_symbols_are_taken_one_by_one() -> None:
     strategy = Bench(MovingAverageCrossover("strategy", {"fast": 1, "slow": 2})).components[0]
-    closes = [(symbol, 10.0 + n) for n in range(6) for symbol in "ABCDEFGH"]
+    closes = [(symbol, 10.0 + n) for n in range(10) for symbol in "ABCDEFGH"]
     bars = bars_of(closes)
     for bar in bars[:16]:
         strategy.on_bar(bar)
-    assert strategy.unanswered(Block(bars[16:40]), 0, 99) == 0, "three of each"
-    assert strategy.unanswered(Block(bars[16:48]), 0, 99) == 32
+    assert strategy.unanswered(Block(bars[16:72]), 0, 99) == 0, "seven of each"
+    assert strategy.unanswered(Block(bars[16:80]), 0, 99) == 64
 
 
 def test_most_bars_come_in_blocks() -> None:
