@@ -90,14 +90,28 @@ class Block(list[Any]):
             self._only[name] = _the_only(self.column(name))
         return self._only[name]
 
+    def distinct(self, name: str) -> tuple[Any, ...]:
+        """The different values of a field, in the order of their first messages."""
+        value = self.only(name)
+        return tuple(dict.fromkeys(self.column(name))) if value is None else (value,)
+
     def places(self, name: str) -> Mapping[Any, NDArray[Any]]:
-        """By the value of a field, in the order of their first messages, the indexes of those that have it."""
+        """By each of the different values of a field, the indexes of the messages that have it."""
         places = self._places.get(name)
         if places is None:
-            value = self.only(name)
-            places = _of_all(value, len(self)) if value is not None else _places_of(self.column(name))
-            self._places[name] = places
+            places = self._places[name] = self._placed(name)
         return places
+
+    def _placed(self, name: str) -> Mapping[Any, NDArray[Any]]:
+        import numpy as np
+
+        values = self.distinct(name)
+        if len(values) == 1:
+            return {values[0]: np.arange(len(self))}
+        numbers = dict(zip(values, range(len(values)), strict=True))
+        codes = np.fromiter(map(numbers.__getitem__, self.column(name)), np.int64, len(self))
+        ends = np.cumsum(np.bincount(codes))
+        return dict(zip(values, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True))
 
     def bounds(self, name: str) -> tuple[Any, Any]:
         """The least and the largest value of a field."""
@@ -129,22 +143,6 @@ class Block(list[Any]):
 
 def _the_only(values: list[Any]) -> Any:
     return values[0] if values.count(values[0]) == len(values) else None
-
-
-def _of_all(value: Any, count: int) -> Mapping[Any, NDArray[Any]]:
-    import numpy as np
-
-    return {value: np.arange(count)}
-
-
-def _places_of(values: list[Any]) -> Mapping[Any, NDArray[Any]]:
-    import numpy as np
-
-    known = dict.fromkeys(values)
-    numbers = dict(zip(known, range(len(known)), strict=True))
-    codes = np.fromiter(map(numbers.__getitem__, values), np.int64, len(values))
-    ends = np.cumsum(np.bincount(codes))
-    return dict(zip(known, np.split(np.argsort(codes, kind="stable"), ends[:-1]), strict=True))
 
 
 def _gaps_of(times: list[int]) -> set[int]:

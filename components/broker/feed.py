@@ -110,7 +110,7 @@ def on_idle_bars(venue: Venue, bars: Block, start: int, end: int) -> None:
     else:
         for bar in bars[start:end]:
             book = desk.books[bar.symbol]
-            if book.arriving or book.fresh or book.agenda:  # of orders that were cancelled before they came
+            if book.arriving or book.fresh or book.agenda:  # perhaps of orders that were cancelled before they came
                 on_bar(venue, bar)
             elif not book.ticks:
                 book.observe(bar)

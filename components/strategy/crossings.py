@@ -23,10 +23,11 @@ saw: it drifts and depends on where the data began. Units of a power of ten, bec
 
 _MOST: Final = 2.0**61
 """Sums of this size and their differences still fit into 64 bits."""
+_FEW: Final = 32
 _ENOUGH: Final = 8
 _CLOSES_A_BAR: Final = 8
-"""With fewer bars of each symbol, on average, a block is quicker taken one by one; also where there are so many closes
-of the slow average to each bar. Of one symbol it never is."""
+"""Fewer bars of several symbols are quicker taken one by one; also with fewer of each symbol, on average, or with so
+many closes of the slow average to each bar."""
 
 # numpy is imported only where blocks of bars come: not in a process of its own.
 
@@ -112,19 +113,18 @@ class Ahead:
             first_close += slow + len(indexes)
 
 
-def look_ahead(block: Block, start: int, followed: Mapping[str, Averages | None]) -> Ahead | None:
-    """Work out what the bars of a block from `start` on will do to the averages of all its symbols.
+def look_ahead(block: Block, start: int, followed: Mapping[str, Averages], slow: int) -> Ahead | None:
+    """Work out what the bars of a block from `start` on will do to the averages, by symbol, that it has bars for.
 
-    A symbol that is followed by none is let pass. None where that would take longer than bar by bar, where averages
-    have no side yet, be it of one symbol, or where 64 bits may not be enough.
+    None where that would take longer than bar by bar, where averages have no side yet, be it of one symbol, or where 64
+    bits may not be enough. All averages have the same windows, of which `slow` is the longer one.
     """
     import numpy as np
 
-    slow = max((averages.slow for averages in followed.values() if averages), default=0)
-    if len(followed) > 1 and len(block) - start < max(_ENOUGH, slow // _CLOSES_A_BAR) * len(followed):
+    if len(followed) > 1 and len(block) - start < max(_FEW, max(_ENOUGH, slow // _CLOSES_A_BAR) * len(followed)):
         return None
     places = block.places("symbol")
-    found = [(averages, places[symbol]) for symbol, averages in followed.items() if averages]
+    found = [(averages, places[symbol]) for symbol, averages in followed.items()]
     if start:
         found = [(averages, indexes[indexes.searchsorted(start) :]) for averages, indexes in found]
     parts = [(averages, indexes) for averages, indexes in found if len(indexes)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 from pydantic import Field, model_validator
@@ -14,8 +14,6 @@ from schemas import Bar, Direction, Signal
 
 CROSSED_ABOVE: Final = "fast average crossed above slow average"
 CROSSED_BELOW: Final = "fast average crossed below slow average"
-_FEW: Final = 32
-"""Fewer bars of several symbols are quicker taken one by one."""
 
 
 class MovingAverageCrossoverParameters(Parameters):
@@ -79,11 +77,9 @@ class MovingAverageCrossover(Component):
         ahead = self._ahead
         if ahead is None or ahead.whole is not bars or ahead.next != start:
             self._come_out()
-            if len(bars) - start < _FEW and bars.only("symbol") is None:
-                return 0
             if self._unknown is not None and self._unknown[0] is bars and start < self._unknown[1]:
                 return 0
-            symbols = _symbols_of(bars)
+            symbols = bars.distinct("symbol")
             ahead = self._ahead = self._look_ahead(bars, start, symbols)
             if ahead is None:
                 # About when each symbol has been seen so often that its averages are known.
@@ -97,17 +93,15 @@ class MovingAverageCrossover(Component):
         if ahead is not None and ahead.whole is bars:
             ahead.next = end
 
-    def _look_ahead(self, bars: Block, start: int, symbols: Collection[str]) -> Ahead | None:
+    def _look_ahead(self, bars: Block, start: int, symbols: Iterable[str]) -> Ahead | None:
         """What the bars from `start` on will do, if it can be told of all of them."""
-        averages: dict[str, Averages | None] = {}
+        averages: dict[str, Averages] = {}
         for symbol in symbols:
-            if self._ignores(symbol):
-                averages[symbol] = None
-            elif symbol in self._averages:
+            if symbol in self._averages:
                 averages[symbol] = self._averages[symbol]
-            else:
+            elif not self._ignores(symbol):
                 return None
-        return look_ahead(bars, start, averages)
+        return look_ahead(bars, start, averages, self.parameters.slow)
 
     def _come_out(self) -> None:
         """What comes next is not of the block that was looked at, or not known to be."""
@@ -123,8 +117,3 @@ class MovingAverageCrossover(Component):
             return None
         averages = self._averages[symbol] = Averages(self.parameters.fast, self.parameters.slow)
         return averages
-
-
-def _symbols_of(bars: Block) -> Collection[str]:
-    only = bars.only("symbol")
-    return dict.fromkeys(bars.column("symbol")) if only is None else (only,)

@@ -73,16 +73,13 @@ def content(folder: Path, components: dict[str, dict[str, Any]], capture: str = 
 
 def bars_of(count: int, symbols: int) -> pa.Table:
     """So many bars, or as many fewer as make them equally many of each symbol: each has a part of the same walk."""
-    if symbols == 1:
-        table = columns(count)._asdict()
-        return pa.table({"timestamp": table.pop("ts"), "symbol": [SYMBOL] * count, **table})
     each = count // symbols
     by_time = {
         name: values[: each * symbols].reshape(symbols, each).T for name, values in columns(count)._asdict().items()
     }
     times = by_time.pop("ts")[:, :1].repeat(symbols, axis=1)
-    names = [f"{SYMBOL}{number}" for number in range(symbols)] * each
-    return pa.table({"timestamp": times.ravel(), "symbol": names, **{k: v.ravel() for k, v in by_time.items()}})
+    names = [SYMBOL] if symbols == 1 else [f"{SYMBOL}{number}" for number in range(symbols)]
+    return pa.table({"timestamp": times.ravel(), "symbol": names * each, **{k: v.ravel() for k, v in by_time.items()}})
 
 
 def plan_for(workload: str, bars: int, folder: Path, capture: str = "none") -> Plan:

@@ -33,7 +33,7 @@ def test_a_part_of_a_part_says_the_same_as_a_block_made_of_its_messages(gaps, da
     assert part.bounds("ts") == made.bounds("ts") == (made[0].ts, made[-1].ts)
     places = {symbol: indexes.tolist() for symbol, indexes in part.places("symbol").items()}
     assert places == {symbol: [n for n, bar in enumerate(made) if bar.symbol == symbol] for symbol in places}
-    assert list(places) == list(dict.fromkeys(bar.symbol for bar in made))
+    assert list(places) == list(part.distinct("symbol")) == list(dict.fromkeys(bar.symbol for bar in made))
     assert part.gaps == made.gaps == whole.gaps_between(start + inner, start + inner + len(made))
     assert part.message_type is Bar
 

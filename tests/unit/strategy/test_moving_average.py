@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.settings import RunContext
-from components.strategy import MovingAverageCrossover, moving_average
+from components.strategy import MovingAverageCrossover, crossings
 from components.strategy.moving_average import CROSSED_ABOVE, CROSSED_BELOW
 from schemas import Bar, Direction, Message, Signal
 from schemas.codec import canonical
@@ -27,7 +27,7 @@ from tests.support.builders import a_bar
 @pytest.fixture(autouse=True, scope="module")
 def few_bars_are_looked_at():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moving_average, "_FEW", 0)
+        patch.setattr(crossings, "_FEW", 0)
         yield
 
 
@@ -262,13 +262,13 @@ def test_most_bars_come_in_blocks() -> None:
 
 
 def test_few_bars_of_several_symbols_are_not_looked_at(monkeypatch) -> None:
-    monkeypatch.setattr(moving_average, "_FEW", 20)
+    monkeypatch.setattr(crossings, "_FEW", 20)
     strategy = Bench(MovingAverageCrossover("strategy", {"fast": 1, "slow": 2})).components[0]
     bars = bars_of([(symbol, 10.0 + n) for n in range(16) for symbol in "AB"])
     for bar in bars[:6]:
         strategy.on_bar(bar)
     block = Block(bars[6:])
-    assert [strategy.unanswered(block, start, 99) for start in (7, 6)] == [0, 20]
+    assert [strategy.unanswered(block, start, 99) for start in (6, 7)] == [20, 0]
 
 
 def test_few_closes_beside_a_long_average_are_taken_one_by_one() -> None:
