@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
+from tests.benchmarks.instructions import traced
 from tests.benchmarks.result import Result
 from tests.benchmarks.workloads import plan_for, run
 
@@ -126,14 +127,8 @@ def _counts(case: Case, bars: int, folder: Path) -> Counts:
         instructions += event == "opcode"
         return on_instruction
 
-    before = sys.gettrace()
-    sys.setprofile(on_call)
-    sys.settrace(on_frame)
-    try:
+    with traced(on_frame, on_call):
         run(plan)
-    finally:
-        sys.settrace(before)
-        sys.setprofile(None)
     return Counts(calls, instructions)
 
 
