@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bus.foresight import Foresight
+from bus.respondent import Respondent
 from bus.runtime.block import Block
 from bus.runtime.component import Component
 from bus.topics import Wiring
@@ -32,7 +33,8 @@ class Stretch(NamedTuple):
 
 
 class Express(Protocol):
-    """Takes stretches of bars. `strategy` is the one that is looked ahead of.
+    """Takes stretches of bars. `strategy` is looked ahead of, and so is its `respondent`, if it has one: who takes its
+    signals.
 
     What comes of a stretch may be `untold`: nobody can be handed messages of these types.
     """
@@ -40,8 +42,13 @@ class Express(Protocol):
     strategy: Component
     untold: frozenset[type[Message]]
 
-    def board(self, foresight: Foresight, is_logged: bool) -> None:
-        """The run begins: every component has been initialized. Says whether there is a log."""
+    @property
+    def respondent(self) -> Component | None:
+        """Who is looked ahead of as well."""
+
+    def board(self, foresight: Foresight, respondent: Respondent | None, is_logged: bool) -> None:
+        """The run begins: every component has been initialized. Says what stands for those that are looked ahead of,
+        and whether there is a log."""
 
     def stretch(self, bars: Block, start: int) -> Stretch | None:
         """Let all components take bars from `start` on; None if that is not possible, or not worth the while."""

@@ -30,11 +30,18 @@ def can_be_foreseen(component: Component) -> bool:
     One of the user's own must take them one by one: how many it takes at once depends on how far one looks.
     """
     return (
-        component.component_type == "strategy"
+        takes_only(component, "strategy", Bar)
         and component.emits == (Signal,)
-        and set(component.handlers()) == {Bar}
-        and not async_handlers(component)
         and (component.on_block is None or is_ours(component))
+    )
+
+
+def takes_only(component: Component, kind: str, message_type: type[Message]) -> bool:
+    """Whether a component of this type takes these messages and nothing else, and nobody may ask it meanwhile."""
+    return (
+        component.component_type == kind
+        and set(component.handlers()) == {message_type}
+        and not async_handlers(component)
         and isinstance(component.lock, NoLock)
     )
 
@@ -104,13 +111,8 @@ class Foresight:
             self.known = self._next = start
         end = min(end, len(block))
         if self.known < end and self.error is None:
-            clock, order = self.clock, self._order
-            before, clock_before = order.heeds, clock.now_ns
-            order.heeds = True
-            try:
+            with self._order.ahead_of_time(self.clock):
                 self._run_ahead(block, end)
-            finally:
-                order.heeds, clock.now_ns = before, clock_before
 
     def pass_on(self, end: int, count: int) -> None:
         """The turn of all bars up to `end` has come, and of the first so many answers."""

@@ -24,6 +24,7 @@ from bus.foresight import Foresight
 from bus.local_order import Captured, Uncaptured, blame
 from bus.local_route import Outlook, Route, Taker
 from bus.log import Log
+from bus.respondent import Respondent
 from bus.runtime.block import Block
 from bus.runtime.canonical import refuse_to_publish
 from bus.runtime.clock import Clock
@@ -81,11 +82,13 @@ class LocalBus:
         Raises:
             ComponentError: with the first one that fails.
         """
-        express, foresight = self._express, None
+        express, foresight, respondent = self._express, None, None
         for member in self._wiring.members:
-            ahead = None
+            ahead: Foresight | Respondent | None = None
             if express is not None and member.component is express.strategy:
                 ahead = foresight = Foresight(member, self._order, self.clock)
+            elif express is not None and member.component is express.respondent:
+                ahead = respondent = Respondent(member, self._order, self.clock)
             emit = self._order.emitter(member) if ahead is None else ahead.emit
             if sets_timers(member.component):
                 emit = heeding(emit, self.timers, member.component)
@@ -93,9 +96,9 @@ class LocalBus:
             for message_type, handler in direct_handlers(member.component, self._loop).items():
                 if ahead is not None:
                     handler = ahead.stand_for(handler)
-                self._routes[message_type].add(handler, ahead)
+                self._routes[message_type].add(handler, ahead if isinstance(ahead, Foresight) else None)
         if express is not None and foresight is not None:
-            express.board(foresight, self._is_logged)
+            express.board(foresight, respondent, self._is_logged)
 
     def declare(self, messages: Iterable[Message]) -> None:
         """Sequence messages of the hub that no component takes."""

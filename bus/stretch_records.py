@@ -38,8 +38,8 @@ PAYLOAD: Final = ""
 class Part(NamedTuple):
     """One of the answers: a message like it, and its fields that differ: which of a pattern's words, or texts, each is.
 
-    Inner fields are called as in `order.ts` and `fees.0.amount`. `cause` is the number of the part that is answered, 0
-    for the bar.
+    Inner fields are called as in `order.ts` and `fees.0.amount`; of one that is a message, the text is its payload.
+    `cause` is the number of the part that is answered, 0 for the bar.
     """
 
     source: int
@@ -276,7 +276,9 @@ def _layout_of(parts: Sequence[Part]) -> Layout:
 
 
 def _text_head(payload: bytes, offset: int) -> int:
-    """How many bytes a text that begins there has before it."""
+    """How many bytes a text that begins there has before it; none for a message, which is written with its own."""
+    if payload[offset] in _SHORT_ARRAY or payload[offset] == _LONG_ARRAY:
+        return 0
     return _TEXT_HEADS.get(payload[offset], 1)
 
 

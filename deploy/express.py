@@ -20,8 +20,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bus.express import Stretch
+from bus.express import Express, Stretch
 from bus.foresight import Foresight, can_be_foreseen
+from bus.respondent import Respondent
 from bus.runtime.block import Block
 from bus.runtime.component import Component
 from bus.runtime.plain import LARGE, PlainOrders
@@ -37,6 +38,8 @@ from components.portfolio.portfolio import Portfolio
 from components.risk.plain import PlainSizing
 from components.risk.stub import RiskStub
 from deploy.express_patterns import Happened, joined, patterns_of
+from deploy.parties import AHEAD, TIMES, Patience, components_by_type, sources_by_type, symbol_of, take_nothing_else
+from deploy.resting_express import resting_express_of
 from schemas import Bar, ClosedTrade, Fill, Message, Order, OrderStatus, PositionUpdate, Signal, SubmitOrder
 
 _TAKERS: Final[dict[type[Message], frozenset[str]]] = {
@@ -50,45 +53,32 @@ _TAKERS: Final[dict[type[Message], frozenset[str]]] = {
     ClosedTrade: frozenset({"coordinator"}),
 }
 """All that plain orders bring about, and the types of the components that take it; one of each type, and no others."""
-_CLASSES: Final[dict[str, type[Component]]] = {
+_CLASSES: Final[dict[str, type[Component] | None]] = {
+    "strategy": None,
     "broker": SimulatedBroker,
     "order_manager": OrderManager,
     "portfolio": Portfolio,
     "risk_manager": RiskStub,
     "coordinator": BacktestCoordinator,
 }
-"""Those of which it is known what they do; subclasses may do anything."""
+"""Those of which it is known what they do."""
 _ENOUGH: Final = 24
 """So many signals and fills at least are worth a stretch."""
-_AHEAD: Final = 4096
-"""So many bars are looked at ahead, at most."""
-_LEAST_SIGNALS: Final = 64
-_MOST_PATIENT: Final = 256
-"""So many calls at most are let pass after one of which nothing came."""
 _MOST_LENGTHS: Final = 6
 """Of reasons, in a log: each makes records of other lengths, which are made together, and few are no quicker so."""
-_TIMES: Final = range(2**32, 2**63)
-"""Times (ns UTC) that take as much room in a record, all of them."""
 
 
-def express_of(wiring: Wiring) -> OrderExpress | None:
-    """The express of a topology; None if its components are others than it knows, or not one of each."""
-    by_type: dict[str, list[Component]] = {}
-    for member in wiring.members:
-        by_type.setdefault(member.component.component_type, []).append(member.component)
-    if any(len(by_type.get(kind, ())) != 1 for kind in (*_CLASSES, "strategy")):
+def express_of(wiring: Wiring) -> Express | None:
+    """The express of a topology; None if its components are others than are known, or not one of each."""
+    return _order_express_of(wiring) or resting_express_of(wiring)
+
+
+def _order_express_of(wiring: Wiring) -> OrderExpress | None:
+    components = components_by_type(wiring, _CLASSES)
+    if components is None or not take_nothing_else(wiring, _TAKERS):
         return None
-    if any(type(by_type[kind][0]) is not known for kind, known in _CLASSES.items()):
-        return None
-    for message_type, kinds in _TAKERS.items():
-        takers = [m.component.component_type for m in wiring.members if message_type in m.component.handlers()]
-        if len(takers) != len(kinds) or set(takers) != kinds:
-            return None
-    (strategy,) = by_type["strategy"]
-    if not can_be_foreseen(strategy):
-        return None
-    sources = {member.component.component_type: member.source_id for member in wiring.members}
-    return OrderExpress(strategy, {kind: by_type[kind][0] for kind in _CLASSES}, sources)
+    strategy = components.pop("strategy")
+    return OrderExpress(strategy, components, sources_by_type(wiring)) if can_be_foreseen(strategy) else None
 
 
 class _Sides(NamedTuple):
@@ -105,7 +95,7 @@ class _Sides(NamedTuple):
         if not (self.broker.is_ready(bars, start, symbol) and self.portfolio.is_ready(bars, start, symbol)):
             return False
         entry_ts = self.portfolio.entry_ts(symbol)
-        if not (entry_ts is None or entry_ts in _TIMES):
+        if not (entry_ts is None or entry_ts in TIMES):
             return False
         waiting = self.broker.waiting(symbol)
         return self.risk.is_ready(waiting, symbol) and self.orders.is_ready(waiting, symbol, self.broker.name)
@@ -135,30 +125,22 @@ class OrderExpress:
     components: dict[str, Any]
     sources: dict[str, int]
     untold: frozenset[type[Message]] = frozenset(_TAKERS.keys() - {Bar, ClosedTrade})
+    respondent: None = None
     _foresight: Foresight = field(init=False)
     _is_logged: bool = False
-    _wait: int = 0
-    """So many calls are let pass before the next stretch is looked for."""
-    _patience: int = 1
-    _most: int = _LEAST_SIGNALS
-    """So many signals are looked at, at most: more, the farther stretches go."""
+    _patience: Patience = field(default_factory=Patience)
 
-    def board(self, foresight: Foresight, is_logged: bool) -> None:
+    def board(self, foresight: Foresight, _respondent: Respondent | None, is_logged: bool) -> None:
         """The run begins."""
         self._foresight = foresight
         self._is_logged = is_logged
 
     def stretch(self, bars: Block, start: int) -> Stretch | None:
         """Take the bars from `start` on, if many signals or fills come of them and all are plain."""
-        if self._wait:
-            self._wait -= 1
+        if self._patience.lets_pass():
             return None
         stretch = self._stretch(bars, start)
-        if stretch is None:
-            self._wait = self._patience
-            self._patience = min(2 * self._patience, _MOST_PATIENT)
-        else:
-            self._patience = 1
+        self._patience.tried(in_vain=stretch is None)
         return stretch
 
     def messages(self, message_type: type[Message], happened: Happened) -> Iterator[Message]:
@@ -171,21 +153,17 @@ class OrderExpress:
         return patterns_of(joined(stretches))
 
     def _stretch(self, bars: Block, start: int) -> Stretch | None:
-        symbol = bars.only("symbol") if bars.message_type is Bar else None
-        if not symbol or len(bars) - start < _ENOUGH or 0 in bars.gaps or bars[start].ts not in _TIMES:
+        symbol = symbol_of(bars, start)
+        if symbol is None or len(bars) - start < _ENOUGH:
             return None
         sides = self._sides()
         if sides is None or not sides.are_ready(bars, start, symbol):
             return None
-        self._foresight.look(bars, start, start + _AHEAD)
+        self._foresight.look(bars, start, start + AHEAD)
         if 2 * len(self._foresight.answers) < _ENOUGH:
             return None
-        plan = _planned(sides, self._foresight, bars, start, self._most, symbol)
-        heard = len(plan.signals)
-        if heard == self._most:
-            self._most *= 2
-        elif plan.end < self._foresight.known:
-            self._most = max(2 * heard, _LEAST_SIGNALS)
+        plan = _planned(sides, self._foresight, bars, start, self._patience.most, symbol)
+        self._patience.heard(len(plan.signals), to_the_end=plan.end == self._foresight.known)
         if len(plan.signals) + len(plan.fills_at) < _ENOUGH:
             return None
         if self._is_logged and len({len(signal.reason) for signal in plan.signals}) > _MOST_LENGTHS:
@@ -216,7 +194,8 @@ class OrderExpress:
         sides.risk.take(waiting, orders, fills, last)
         sides.orders.take(waiting, orders, fills, last, sides.broker.name)
         sides.broker.take(orders, fills, bars, start, end)
-        sides.coordinator.take_plain(made, trips)
+        sides.coordinator.take_orders(made)
+        sides.coordinator.take_trips(trips)
         self._foresight.pass_on(end, len(plan.signals))
         counts: dict[type[Message], int] = {
             Signal: len(plan.signals),

@@ -29,7 +29,14 @@ def refuse_to_publish(component: Component, message: object) -> ProtocolError:
 def canonical_emit(component: Component, emit: Emit) -> Emit:
     """An emit that first makes the message what every reader of its bytes would see."""
 
-    return lambda message: emit(_canonical_of(component, message))
+    def emit_canonical(message: Message) -> None:
+        try:
+            seen = canonical(message)
+        except (DecodeError, KeyError) as error:
+            raise _misfit(component, message, error) from error
+        emit(seen)
+
+    return emit_canonical
 
 
 def canonical_block(component: Component, messages: Iterable[Message]) -> list[Message]:
@@ -79,7 +86,12 @@ def _of_our_time(component: Component, message: Message) -> Message:
 def _canonical_of(component: Component, message: Message) -> Message:
     try:
         return canonical(message)
-    except DecodeError as error:
-        raise ProtocolError(f"{component.name} published a message that does not fit its type: {error}") from error
-    except KeyError:
-        raise refuse_to_publish(component, message) from None
+    except (DecodeError, KeyError) as error:
+        raise _misfit(component, message, error) from error
+
+
+def _misfit(component: Component, message: Message, error: DecodeError | KeyError) -> ProtocolError:
+    """The error of a component that publishes what is no message, or one that does not fit its type."""
+    if isinstance(error, KeyError):
+        return refuse_to_publish(component, message)
+    return ProtocolError(f"{component.name} published a message that does not fit its type: {error}")

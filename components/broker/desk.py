@@ -197,6 +197,17 @@ class Desk:
         if len(ids) > FINAL_ORDERS_KEPT:
             del final[ids.popleft()]
 
+    def remember(self, order_ids: list[str], state: OrderState) -> None:
+        """Keep what has become of orders that are not among those that work, and forget all else of them."""
+        if self.forget is not None:
+            for order_id in order_ids:
+                self.forget(order_id)
+        final, ids = self.final, self.final_ids
+        final.update(dict.fromkeys(order_ids, state))
+        ids.extend(order_ids)
+        for _ in range(len(ids) - FINAL_ORDERS_KEPT):
+            del final[ids.popleft()]
+
 
 def _reduce(desk: Desk, sibling: Working, order: Working, quantity: float) -> None:
     """Another order of the sibling's group has filled some."""

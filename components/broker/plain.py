@@ -16,7 +16,6 @@ import numpy as np
 from bus.runtime.block import Block
 from bus.runtime.plain import PlainFills, PlainOrders, whole_sum
 from components.broker import gateway
-from components.broker.desk import FINAL_ORDERS_KEPT, Desk
 from components.broker.market import bar_budget
 from components.broker.venue import Venue
 from components.broker.working import tidy
@@ -106,7 +105,7 @@ class PlainMatching:
         else:
             book.position = total
         deque(islice(desk.numbers, count - numbered), maxlen=0)
-        _remember(desk, orders.ids[:count])
+        desk.remember(orders.ids[:count], OrderState.FILLED)
         book.observe_all(bars, start, end)
         venue.data_ts = book.last_ts
         if count > numbered:
@@ -141,8 +140,6 @@ class PlainMatching:
                 _TAKER,
             )
             charged.append(desk.costs.charge(fill, order, instrument, bars[index]))
-            if desk.forget is not None:
-                desk.forget(order.order_id)
         return fills._replace(
             prices=np.array([fill.price for fill in charged]),
             slippages=np.array([fill.slippage for fill in charged]),
@@ -163,12 +160,3 @@ def _tidied(quantities: Floats) -> Floats:
     if (np.floor(quantities) == quantities).all():
         return quantities
     return np.array([quantity if quantity.is_integer() else tidy(quantity) for quantity in quantities.tolist()])
-
-
-def _remember(desk: Desk, order_ids: list[str]) -> None:
-    """Orders have filled."""
-    final, ids = desk.final, desk.final_ids
-    final.update(dict.fromkeys(order_ids, OrderState.FILLED))
-    ids.extend(order_ids)
-    for _ in range(len(ids) - FINAL_ORDERS_KEPT):
-        del final[ids.popleft()]

@@ -40,6 +40,7 @@ from schemas import (
 
 if TYPE_CHECKING:
     from components.broker.plain import PlainMatching
+    from components.broker.resting import RestingMatching
 
 _MARKET_DATA: frozenset[type[Message]] = frozenset({Bar, Quote, Trade})
 _NOTHING: frozenset[type[Message]] = frozenset()
@@ -194,6 +195,12 @@ class SimulatedBroker(BrokerBase):
         if self._learns or not all(type(model).__module__.startswith("components.") for model in models):
             return None
         return PlainMatching(self.name, self._venue, self._set_quiet)
+
+    def resting(self) -> RestingMatching:
+        """How it works many resting orders at once."""
+        from components.broker.resting import RestingMatching
+
+        return RestingMatching(self.name, self._venue, self.on_block, self._set_quiet)
 
     def _set_quiet(self) -> None:
         desk = self._desk

@@ -142,9 +142,12 @@ class BacktestCoordinator(Component):
         convention = self.parameters.risk_convention
         return equity_analysis((), values, periods_per_year=per_year, convention=convention)
 
-    def take_plain(self, orders: int, trips: Trips) -> None:
-        """So many orders more, of which none was rejected, and these round trips."""
-        self._collected.orders += orders
+    def take_orders(self, count: int) -> None:
+        """So many orders more, of which none was rejected."""
+        self._collected.orders += count
+
+    def take_trips(self, trips: Trips) -> None:
+        """More round trips."""
         if trips.ids:
             self._collected.add_trips(trips)
 

@@ -69,7 +69,17 @@ class OrderBook:
         if len(completed) > self.max_completed:
             self._drop_oldest()
 
-    def complete_all(self, filled: FilledOrders) -> None:
+    def complete_all(self, records: list[OrderRecord]) -> None:
+        """Note orders, which are not among those that work any more, as final."""
+        completed, ids = self.completed, self._completed_ids
+        for record in records:
+            order_id = record.order.order_id
+            completed[order_id] = record
+            ids.append(order_id)
+        for _ in range(len(completed) - self.max_completed):
+            self._drop_oldest()
+
+    def complete_filled(self, filled: FilledOrders) -> None:
         """Note plain orders that were never among those that work."""
         self._filled.append(filled)
         self._unmade += len(filled)

@@ -20,6 +20,7 @@ from components.order_manager.journal import Journal
 from components.order_manager.plain import PlainRouting
 from components.order_manager.record import OrderRecord, fill_whole, first_steps
 from components.order_manager.reports import apply_report, book_fill
+from components.order_manager.resting import RestingRouting
 from components.order_manager.router import Router
 from components.order_manager.validator import OrderValidator, looks_plain
 from schemas.base import Message
@@ -87,6 +88,7 @@ class OrderManager(Component):
         self._filled = 0
         self.active_orders = MappingProxyType(book.active)
         self._plain = PlainRouting(book, router, validator)
+        self._resting = RestingRouting(book, self._intake, journal.counts)
 
     @handles(Order)
     def on_order(self, order: Order) -> None:
@@ -184,6 +186,10 @@ class OrderManager(Component):
     def plain(self) -> PlainRouting:
         """How it takes many plain orders at once."""
         return self._plain
+
+    def resting(self) -> RestingRouting:
+        """How it takes many orders at once that rest at their broker."""
+        return self._resting
 
     @query
     def order(self, order_id: str) -> OrderRecord | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,10 @@ from schemas.codec import to_builtins
 from tests.support.states import state_of
 
 STRATEGY = "tests.golden.test_express.Whimsical"
-NOT_STATE = frozenset({"context", "emit", "parameters", "lock", "_plain", "_filled", "curve"})
+NOT_STATE = frozenset({"context", "emit", "parameters", "lock", "_plain", "_resting", "_filled", "curve"})
 """What is not, or is kept in another way by another name, which other things tell: `statistics`, the curve's points."""
+LEVELS = frozenset({"_heap", "_orders"})
+"""Where orders wait for prices: told by the orders that all prices reach, in the order in which they are reached."""
 
 
 class Whimsical(Component):
@@ -203,8 +206,16 @@ def outcome_of(content: dict[str, Any], folder: Path) -> dict[str, Any]:
             "orders": components["order_manager"].statistics(),
             "completed": state_of(completed),
             "steps": [[to_builtins(step) for step in record.history] for record in completed.values()],
+            "waiting": {
+                symbol: state_of(book.reached(-math.inf, math.inf), LEVELS)
+                for symbol, book in components["broker"]._desk.books.items()
+            },
             "curve": [to_builtins(block) for block in components["portfolio"].curve.take_blocks(rest=True)],
-            **{name: state_of(component, NOT_STATE) for name, component in components.items() if name != "strategy"},
+            **{
+                name: state_of(component, NOT_STATE | LEVELS)
+                for name, component in components.items()
+                if name != "strategy"
+            },
         }
     return outcome
 

@@ -17,6 +17,7 @@ from bus.local import LocalBus
 from bus.local_order import Uncaptured
 from bus.local_route import Route
 from bus.record import Record
+from bus.respondent import Respondent
 from bus.runtime.block import Block
 from bus.runtime.clock import Clock
 from bus.runtime.component import Component, Parameters, handles
@@ -430,12 +431,14 @@ class NeverTogether:
     """An express that has the strategy looked ahead of, and takes no stretch."""
 
     untold: frozenset[type[Message]] = frozenset()
+    respondent: Component | None = None
 
     def __init__(self, wiring: Wiring) -> None:
         self.strategy = next(m.component for m in wiring.members if m.component.component_type == "strategy")
 
-    def board(self, foresight: Foresight, _is_logged: bool) -> None:
+    def board(self, foresight: Foresight, respondent: Respondent | None, _is_logged: bool) -> None:
         assert foresight.component is self.strategy
+        assert respondent is None
 
     def stretch(self, bars: Block, start: int) -> None:
         return None
@@ -444,7 +447,7 @@ class NeverTogether:
 class LooksFar(NeverTogether):
     """The same, but it looks at whole blocks before anybody takes them."""
 
-    def board(self, foresight: Foresight, _is_logged: bool) -> None:
+    def board(self, foresight: Foresight, respondent: Respondent | None, _is_logged: bool) -> None:
         self.foresight = foresight
 
     def stretch(self, bars: Block, start: int) -> None:

@@ -215,7 +215,7 @@ def complete_each(book: OrderBook, filled: FilledOrders) -> None:
 
 def test_orders_that_filled_together_are_known_as_if_each_had_been_completed():
     book = OrderBook(10)
-    book.complete_all(filled_orders(1, 3, waiting=1))
+    book.complete_filled(filled_orders(1, 3, waiting=1))
     assert list(book.completed) == ["risk-1", "risk-2", "risk-3"]
     record = book.get("risk-2")
     order = an_order("risk-2", direction=Direction.SELL, quantity=8.0, ts=T0 + 2 * DAY_NS, reason="because of 2")
@@ -242,7 +242,7 @@ def test_orders_that_filled_together_are_forgotten_as_if_each_had_been_completed
         filled = filled_orders(first, count)
         first += count
         if what == "all":
-            together.complete_all(filled)
+            together.complete_filled(filled)
             complete_each(single, filled)
         else:
             for book in (together, single):
@@ -263,11 +263,11 @@ def test_orders_that_filled_together_are_forgotten_as_if_each_had_been_completed
 def test_of_more_orders_than_are_kept_only_the_last_are():
     book = OrderBook(4)
     a_record(book, "before", OrderState.CANCELLED)
-    book.complete_all(filled_orders(1, 3))
+    book.complete_filled(filled_orders(1, 3))
     assert book.dropped == 0
-    book.complete_all(filled_orders(4, 2))
+    book.complete_filled(filled_orders(4, 2))
     assert book.dropped == 2
-    book.complete_all(filled_orders(6, 9))
+    book.complete_filled(filled_orders(6, 9))
     assert book.dropped == 11
     assert list(book.completed) == ["risk-11", "risk-12", "risk-13", "risk-14"]
 
@@ -275,8 +275,8 @@ def test_of_more_orders_than_are_kept_only_the_last_are():
 def test_records_of_orders_that_filled_together_are_made_when_one_is_asked_for_and_once():
     book = OrderBook(3)
     with mock.patch.object(FilledOrders, "records", side_effect=AssertionError("nobody asked")):
-        book.complete_all(filled_orders(1, 2))
-        book.complete_all(filled_orders(3, 2))
+        book.complete_filled(filled_orders(1, 2))
+        book.complete_filled(filled_orders(3, 2))
         a_record(book, "works")
         assert book.get("works") is not None
         assert ids(book.working("AAPL")) == ["works"]
@@ -295,7 +295,7 @@ def test_no_record_is_made_of_an_order_that_is_forgotten():
         return original(self, number)
 
     with mock.patch.object(PlainOrders, "order", order):
-        book.complete_all(filled_orders(1, 2))
-        book.complete_all(filled_orders(3, 2))
+        book.complete_filled(filled_orders(1, 2))
+        book.complete_filled(filled_orders(3, 2))
         assert len(book.completed) == 3
     assert made == ["risk-2", "risk-3", "risk-4"]

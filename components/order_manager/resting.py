@@ -1,0 +1,76 @@
+"""Many orders at once that rest at their broker, or are cancelled there: each is routed as soon as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from bus.runtime.resting import RestingOrders
+from components.order_manager.book import OrderBook
+from components.order_manager.intake import Intake
+from components.order_manager.record import OrderRecord
+from components.order_manager.validator import looks_plain
+from schemas.enums import OrderState, OrderType
+from schemas.orders import Order, OrderStatus
+
+_ROUTED: Final = OrderState.ROUTED
+_CANCELLED: Final = OrderState.CANCELLED
+_LIMIT: Final = OrderType.LIMIT
+
+
+class RestingRouting:
+    """Takes orders that rest, and their cancels. `counts` are those of the states that orders entered."""
+
+    def __init__(self, book: OrderBook, intake: Intake, counts: dict[str, int]) -> None:
+        self._book = book
+        self._intake = intake
+        self._counts = counts
+
+    def is_ready(self) -> bool:
+        """Whether no order follows another one."""
+        return not self._book.by_parent
+
+    def acceptor(self, broker: str) -> Callable[[Order], bool]:
+        """What says whether an order is new, and such that it would rest at `broker`."""
+        active, completed = self._book.active, self._book.completed
+        brokers, broker_of = self._intake.plain_brokers, self._intake.broker_of
+
+        def accepts(order: Order) -> bool:
+            return (
+                order.order_type is _LIMIT
+                and looks_plain(order)
+                and not (order.reduce_only or order.group_id)
+                and order.order_id not in active
+                and order.order_id not in completed
+                and (brokers.get(order.symbol) or broker_of(order)) == broker
+            )
+
+        return accepts
+
+    def rests(self, order_id: str, broker: str) -> bool:
+        """Whether an order rests at `broker` since it came."""
+        record = self._book.active.get(order_id)
+        return record is not None and record.state is _ROUTED and record.broker == broker and not record.asked
+
+    def take(self, resting: RestingOrders, broker: str) -> None:
+        """All this has come, and `broker` has done as it says."""
+        active, symbol = self._book.active, resting.symbol
+        ended: list[OrderRecord] = []
+        for bar in resting.answered:
+            ts = bar.ts
+            for request in bar.requests:
+                order_id = request.order_id
+                if type(request) is Order:
+                    active[order_id] = OrderRecord(request, _ROUTED, broker, ts)
+                    continue
+                record = active.pop(order_id)
+                record.state = _CANCELLED
+                record.add_step(cancelled(order_id, symbol, ts, request.reason))
+                ended.append(record)
+        self._book.complete_all(ended)
+        self._counts[_CANCELLED] += resting.cancels
+
+
+def cancelled(order_id: str, symbol: str, ts: int, reason: str) -> OrderStatus:
+    """What is published at `ts` (ns UTC) of an order that rested and was cancelled."""
+    return OrderStatus(order_id, symbol, _ROUTED, _CANCELLED, 0.0, 0.0, ts, "", reason)

@@ -1,0 +1,242 @@
+"""Resting orders taken together: what a stretch of bars brings about of which none reaches an order.
+
+A strategy that keeps orders away from the market, and a risk manager that hears only its signals, replace orders that
+nobody has met. Then both can be handed what they take ahead of the others, and what becomes of their orders is the
+same every time: they are routed and rest, or are cancelled. A stretch ends before the first bar that reaches an order,
+and before all else that is not plain; the way of single messages, which is the definition, takes that.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from bus.express import Stretch
+from bus.foresight import Foresight, can_be_foreseen
+from bus.respondent import Respondent, can_respond
+from bus.runtime.block import Block
+from bus.runtime.component import Component
+from bus.runtime.resting import Answered, Request, RestingOrders
+from bus.runtime.runner import emitted_types
+from bus.stretch_records import Pattern
+from bus.topics import Wiring
+from components.broker.resting import Reach, RestingMatching
+from components.broker.simulated import SimulatedBroker
+from components.coordinator.coordinator import BacktestCoordinator
+from components.order_manager.order_manager import OrderManager
+from components.order_manager.resting import RestingRouting
+from components.portfolio.portfolio import Portfolio
+from deploy.parties import AHEAD, Patience, components_by_type, sources_by_type, symbol_of, take_nothing_else
+from deploy.resting_patterns import Happened, patterns_of
+from schemas import (
+    Bar,
+    BrokerReport,
+    CancelOrder,
+    Message,
+    Order,
+    OrderStatus,
+    Signal,
+    SubmitCancel,
+    SubmitOrder,
+)
+
+_TAKERS: Final[dict[type[Message], frozenset[str]]] = {
+    Bar: frozenset({"broker", "portfolio", "strategy"}),
+    Signal: frozenset({"risk_manager"}),
+    Order: frozenset({"order_manager"}),
+    CancelOrder: frozenset({"order_manager"}),
+    OrderStatus: frozenset({"coordinator"}),
+    SubmitOrder: frozenset({"broker"}),
+    SubmitCancel: frozenset({"broker"}),
+    BrokerReport: frozenset({"order_manager"}),
+}
+"""All that resting orders bring about, and the types of the components that take it."""
+_CLASSES: Final[dict[str, type[Component] | None]] = {
+    "strategy": None,
+    "risk_manager": None,
+    "broker": SimulatedBroker,
+    "order_manager": OrderManager,
+    "portfolio": Portfolio,
+    "coordinator": BacktestCoordinator,
+}
+"""Those of which it is known what they do."""
+_ENOUGH: Final = 12
+"""So many orders and cancels at least are worth a stretch."""
+_MOST_REQUESTS: Final = 8
+"""So many orders and cancels may come with one bar."""
+
+
+def resting_express_of(wiring: Wiring) -> RestingExpress | None:
+    """The express of a topology; None if its components are others than it knows, or not one of each."""
+    components = components_by_type(wiring, _CLASSES)
+    if components is None or not take_nothing_else(wiring, _TAKERS):
+        return None
+    strategy, risk = components["strategy"], components["risk_manager"]
+    if not (can_be_foreseen(strategy) and can_respond(risk)):
+        return None
+    if any(Signal in emitted_types(m.component) for m in wiring.members if m.component is not strategy):
+        return None  # one more who signals: whose turn is next would not be known
+    return RestingExpress(strategy, risk, components, sources_by_type(wiring))
+
+
+@dataclass
+class RestingExpress:
+    """Takes stretches of bars with resting orders. `components` and `sources` (their ids) are by component type."""
+
+    strategy: Component
+    respondent: Component
+    components: dict[str, Any]
+    sources: dict[str, int]
+    untold: frozenset[type[Message]] = frozenset(_TAKERS.keys() - {Bar})
+    _foresight: Foresight = field(init=False)
+    _respondent: Respondent = field(init=False)
+    _patience: Patience = field(default_factory=Patience)
+
+    def board(self, foresight: Foresight, respondent: Respondent | None, _is_logged: bool) -> None:
+        """The run begins."""
+        assert respondent is not None, "it was asked for"
+        self._foresight, self._respondent = foresight, respondent
+
+    def stretch(self, bars: Block, start: int) -> Stretch | None:
+        """Take the bars from `start` on, if many orders and cancels come of them and no bar reaches an order."""
+        if self._patience.lets_pass():
+            return None
+        stretch = self._stretch(bars, start)
+        self._patience.tried(in_vain=stretch is None)
+        return stretch
+
+    def messages(self, _message_type: type[Message], _happened: Happened) -> Iterator[Message]:
+        """Nothing comes of a stretch that anybody could be told of."""
+        return iter(())
+
+    def patterns(self, stretches: Sequence[tuple[int, Happened]]) -> list[Pattern]:
+        """As `patterns_of` gives."""
+        return patterns_of(stretches, self.sources, self.components["broker"].name)
+
+    def _stretch(self, bars: Block, start: int) -> Stretch | None:
+        symbol = symbol_of(bars, start)
+        if symbol is None:
+            return None
+        sides = _Sides(self.components["order_manager"].resting(), self.components["broker"].resting())
+        if Bar not in self.components["portfolio"].quiet or not sides.are_ready(bars, start, symbol):
+            return None
+        foresight, respondent, most = self._foresight, self._respondent, self._patience.most
+        foresight.look(bars, start, start + AHEAD)
+        if not foresight.answers:
+            return None
+        respondent.look(itertools.islice(foresight.answers, most), bars)
+        answered, end = _planned(sides, foresight, respondent, bars, start, most, symbol)
+        self._patience.heard(sum(len(each.signals) for each in answered), to_the_end=end == foresight.known)
+        if sum(len(each.requests) for each in answered) < _ENOUGH:
+            return None
+        return self._take(sides, answered, bars, start, end, symbol)
+
+    def _take(self, sides: _Sides, answered: list[Answered], bars: Block, start: int, end: int, symbol: str) -> Stretch:
+        """Let all components take the bars of a plan."""
+        self._foresight.clock.now_ns = end_ts = bars[end - 1].ts
+        types = [type(request) for each in answered for request in each.requests]
+        orders, cancels = types.count(Order), types.count(CancelOrder)
+        resting = RestingOrders(symbol, answered, end_ts, orders, cancels)
+        sides.orders.take(resting, sides.broker.name)
+        sides.broker.take(resting, bars, start, end)
+        self.components["portfolio"].on_block(bars, start, end)
+        self.components["coordinator"].take_orders(orders)
+        signals = sum(len(each.signals) for each in answered)
+        self._foresight.pass_on(end, signals)
+        self._respondent.pass_on(signals)
+        counts: dict[type[Message], int] = {
+            Signal: signals,
+            Order: orders,
+            OrderStatus: 3 * orders + cancels,
+            SubmitOrder: orders,
+            CancelOrder: cancels,
+            SubmitCancel: cancels,
+            BrokerReport: cancels,
+        }
+        return Stretch(end, symbol, counts, Happened(symbol, answered))
+
+
+class _Sides(NamedTuple):
+    """The components, as far as they take resting orders together."""
+
+    orders: RestingRouting
+    broker: RestingMatching
+
+    def are_ready(self, bars: Block, start: int, symbol: str) -> bool:
+        """Whether orders in the symbol would rest, for all that is known before the bars."""
+        return self.orders.is_ready() and self.broker.is_ready(bars, start, symbol)
+
+
+class _Working:
+    """Orders of a symbol that work, as far as was planned, and the bars that reach them."""
+
+    def __init__(self, sides: _Sides, reach: Reach, symbol: str) -> None:
+        self._sides = sides
+        self._reach = reach
+        self._symbol = symbol
+        self._accepts = sides.orders.acceptor(sides.broker.name)
+        self._known = sides.broker.known()
+        self._came: dict[str, int] = {}
+        """By the ids of the orders that have come, the index of the bar."""
+        self._ended: set[str] = set()
+
+    def admits(self, requests: list[Request], at: int) -> bool:
+        """Whether the orders would rest, and the cancels end such as came before this bar; from now on they do."""
+        came, ended, (working, final) = self._came, self._ended, self._known
+        for request in requests:
+            order_id = request.order_id
+            came_at = came.get(order_id)
+            if type(request) is not Order:
+                if order_id in ended or not (self._rests(order_id) if came_at is None else came_at < at):
+                    return False
+                ended.add(order_id)
+                self._reach.reached.pop(order_id, None)
+            elif (
+                came_at is not None
+                or request.symbol != self._symbol
+                or not self._accepts(request)
+                or order_id in working
+                or order_id in final
+            ):
+                return False
+            else:
+                came[order_id] = at
+                self._reach.add(request, at)
+        return True
+
+    def _rests(self, order_id: str) -> bool:
+        """Whether it is an order that came before the stretch and rests."""
+        orders, broker = self._sides
+        return orders.rests(order_id, broker.name) and broker.rests(order_id, self._symbol)
+
+
+@np.errstate(all="ignore")  # as floats of Python's; a strategy may have said otherwise
+def _planned(
+    sides: _Sides, foresight: Foresight, respondent: Respondent, bars: Block, start: int, most: int, symbol: str
+) -> tuple[list[Answered], int]:
+    """What is answered so many signals at most, and before which bar the stretch ends: the first that is not plain."""
+    end = foresight.known if foresight.error is None else foresight.known - 1
+    known = min(most, len(respondent.answers))
+    if known < len(foresight.answers):
+        end = foresight.answers[known][0]
+    reach = sides.broker.reach(bars, start, end, symbol)
+    working, answered = _Working(sides, reach, symbol), list[Answered]()
+    for (at, signal), requests in itertools.islice(zip(foresight.answers, respondent.answers, strict=False), known):
+        if answered and answered[-1].at == at:
+            each = answered[-1]
+            each.signals.append(signal)
+            each.answers.append(requests)
+            each.requests = each.requests + requests
+        elif at < reach.is_idle_to:
+            each = Answered(at, bars[at].ts, [signal], [requests], requests)
+            answered.append(each)
+        else:
+            break
+        if len(each.requests) > _MOST_REQUESTS or not working.admits(requests, at):
+            answered.pop()
+            return answered, at
+    return answered, reach.is_idle_to

@@ -1,0 +1,216 @@
+"""Which runs of resting orders are taken together; the unusual in them is that of single messages."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from bus.runtime.component import Component, Source, handles
+from deploy import express
+from deploy.resting_express import RestingExpress
+from deploy.run_folder import COMPLETED
+from schemas import Bar, CancelOrder, ClosedTrade, Direction, Fill, Message, Order, OrderStatus, OrderType, Signal
+from tests.golden.test_express import bars_of, outcome_of
+from tests.golden.test_resting import HERE
+from tests.support.builders import T0, a_bar
+
+QUOTING = {"class": f"{HERE}.Quoting", "often": 1.0, "most": 2}
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """How many bars were taken together: one number for each stretch."""
+    found, stretch = [], RestingExpress.stretch
+
+    def counted(self, bars, start):
+        taken = stretch(self, bars, start)
+        if taken is not None:
+            found.append(taken.end - start)
+        return taken
+
+    monkeypatch.setattr(RestingExpress, "stretch", counted)
+    return found
+
+
+def content_of(folder: Path, capture: str = "full", **components: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "bus": {"capture": capture, "run_dir": str(folder / "runs")},
+        "components": {
+            "data_handler": {"class": "HistoricalDataHandler", "path": f"{folder}/bars.csv"},
+            "strategy": QUOTING,
+            "risk_manager": {"class": f"{HERE}.QuotingRisk"},
+            "broker": {"class": "SimulatedBroker"},
+            "order_manager": {"class": "OrderManager"},
+            "portfolio": {"class": "Portfolio"},
+            **components,
+        },
+    }
+
+
+@pytest.mark.parametrize("capture", ["none", "full"])
+@pytest.mark.parametrize("reason", ["", "replaced"])
+def test_orders_that_are_replaced_on_every_bar_are_taken_together(capture, reason, tmp_path, taken):
+    (tmp_path / "bars.csv").write_text(bars_of(Random(1), 3000))
+    risk = {"class": f"{HERE}.QuotingRisk", "reasons": [reason]}
+    assert outcome_of(content_of(tmp_path, capture, risk_manager=risk), tmp_path)["status"] == COMPLETED
+    assert sum(taken) > 2900
+
+
+def test_orders_near_the_market_are_taken_together_between_their_fills(tmp_path, taken):
+    (tmp_path / "bars.csv").write_text(bars_of(Random(1), 3000))
+    outcome = outcome_of(content_of(tmp_path, strategy={**QUOTING, "away": 0.02}), tmp_path)
+    assert outcome["orders"]["filled"] > 20
+    assert sum(taken) > 2000
+
+
+class HearsFills(Component):
+    """Hears what does not come of orders that rest."""
+
+    @handles(Fill, ClosedTrade)
+    def on_fill(self, _: Fill | ClosedTrade) -> None: ...
+
+
+class HearsOrders(Component):
+    @handles(OrderStatus)
+    def on_status(self, _: OrderStatus) -> None: ...
+
+
+class HearsBars(Component):
+    @handles(Bar)
+    def on_bar(self, _: Bar) -> None: ...
+
+
+class Signals(Component):
+    """Signals on fills, as the strategy does on bars."""
+
+    emits = (Signal,)
+
+    @handles(Fill)
+    def on_fill(self, fill: Fill) -> None:
+        limit = round(fill.price * 0.5, 2)
+        terms = {"order_type": OrderType.LIMIT, "limit_price": limit}
+        self.emit(Signal(fill.ts, fill.symbol, Direction.BUY, 1.0, fill.price, **terms))
+
+
+class HearsMore(Component):
+    """A risk manager that hears fills too, and orders the same whatever they are."""
+
+    component_type = "risk_manager"
+    emits: ClassVar[tuple[type[Message], ...]] = (Order, CancelOrder)
+
+    def reset(self) -> None:
+        self.made = 0
+
+    @handles(Signal)
+    def on_signal(self, signal: Signal) -> None:
+        self.made += 1
+        terms = {"limit_price": signal.limit_price}
+        made = (f"risk-{self.made}", signal.symbol, signal.direction, 1.0, signal.order_type, signal.ts)
+        self.emit(Order(*made, **terms))
+
+    @handles(Fill)
+    def on_fill(self, _: Fill) -> None: ...
+
+
+def own(kind: type) -> dict[str, str]:
+    return {"class": f"{__name__}.{kind.__name__}"}
+
+
+def test_who_hears_nothing_that_comes_of_them_does_not_matter(tmp_path, taken):
+    (tmp_path / "bars.csv").write_text(bars_of(Random(1), 300))
+    outcome_of(content_of(tmp_path, listener=own(HearsFills)), tmp_path)
+    assert sum(taken) > 200
+
+
+@pytest.mark.parametrize("kind", [HearsOrders, HearsBars, Signals])
+def test_who_may_be_told_or_say_something_does(kind, tmp_path, taken):
+    (tmp_path / "bars.csv").write_text(bars_of(Random(1), 300))
+    assert outcome_of(content_of(tmp_path, other=own(kind)), tmp_path)["status"] == COMPLETED
+    assert not taken
+
+
+@pytest.mark.parametrize("risk", [own(HearsMore), {"class": "RiskStub"}])
+def test_a_risk_manager_that_hears_more_does(risk, tmp_path, taken):
+    (tmp_path / "bars.csv").write_text(bars_of(Random(1), 300))
+    outcome_of(content_of(tmp_path, risk_manager=risk), tmp_path)
+    assert not taken
+
+
+class Tape(Source):
+    """Bars from a test, in its own blocks."""
+
+    component_type = "data_handler"
+    emits = (Bar,)
+    bars: ClassVar[list[list[Bar]]] = []
+
+    def blocks(self) -> list[list[Bar]]:
+        return self.bars
+
+
+class Raises(Component):
+    """Signals for an order far below, and has numpy raise whenever something is unusual."""
+
+    component_type = "strategy"
+    emits = (Signal,)
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        np.seterr(all="raise")
+        terms = {"order_type": OrderType.LIMIT, "limit_price": 40.0}
+        self.emit(Signal(bar.ts, bar.symbol, Direction.BUY, 1.0, 100.0, **terms))
+
+
+@pytest.fixture
+def compared(tmp_path, monkeypatch, taken):
+    """Says what differs between the two ways of a run with blocks of bars; some bars were taken together."""
+
+    def compare(*blocks: list[Bar], **components: dict[str, Any]) -> list[str]:
+        monkeypatch.setattr(Tape, "bars", list(blocks))
+        content = content_of(tmp_path, data_handler=own(Tape), **components)
+        together = outcome_of(content, tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(express, "express_of", lambda _wiring: None)
+            single = outcome_of(content, tmp_path)
+        assert taken, "nothing was taken together"
+        return [what for what, value in single.items() if repr(together[what]) != repr(value)]
+
+    return compare
+
+
+def minutes(count: int, **fields: Any) -> list[Bar]:
+    return [a_bar(c=100.0 + n % 5, ts=T0 + n * 60 * 10**9, h=105.0, low=95.0, **fields) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"low": math.nan}, {"high": math.nan}, {"low": -math.inf}, {"high": math.inf}, {"volume": 0.0}, {"low": 1.0}],
+    ids=str,
+)
+def test_bars_that_are_unusual_are_those_of_single_messages(compared, odd):
+    bars = minutes(200)
+    bars[100] = replace(bars[100], **odd)
+    assert compared(bars) == []
+
+
+def test_blocks_may_begin_and_end_anywhere(compared):
+    bars = minutes(200)
+    assert compared(bars[:50], bars[50:51], bars[51:52], bars[52:]) == []
+
+
+def test_bars_of_other_symbols_may_come_between(compared):
+    bars = minutes(200)
+    others = [[a_bar(ts=bars[at].ts, symbol="MSFT")] for at in (60, 120)]
+    assert compared(bars[:60], others[0], bars[60:120], others[1], bars[120:]) == []
+
+
+def test_numpy_may_have_been_told_to_raise(compared):
+    bars = minutes(200)
+    bars[100] = replace(bars[100], low=math.nan, volume=math.nan)
+    with np.errstate():
+        assert compared(bars, strategy=own(Raises)) == []
