@@ -8,24 +8,21 @@ repeated; then what differs is written into it column by column (see `bus.block_
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from msgpack import Unpacker
 from numpy.typing import NDArray
 
-from bus.block_records import ARRAY, LONGEST_NUMBERS, SIZES, table_of
+from bus.block_records import LONGEST_NUMBERS, table_of
 from bus.record import HEAD, HEADER_SIZE, SEQ_OFFSET, encode_record
 from bus.runtime.block import Block
 from schemas import Message
 from schemas.codec import encode
 from schemas.registry import TYPE_IDS, fields
 
-_TEXT_HEADS: Final = {0xD9: 2, 0xDA: 3, 0xDB: 5}
-"""By the first byte of longer texts, how many bytes there are before them."""
-_SHORT_ARRAY: Final = range(ARRAY, ARRAY + 16)
-_LONG_ARRAY, _LONG_HEAD = 0xDC, 3
 _BIG_ENDIAN: Final = np.dtype(">i8")
 _NUMBERS: Final = 4
 """Of a record's head: seq, ts, source_seq, cause; each takes eight bytes."""
@@ -82,6 +79,7 @@ class Layout(NamedTuple):
 Layouts = dict[Hashable, Layout]
 """By kind."""
 _MOST_LAYOUTS: Final = 1024
+_MANY: Final = 10_000
 
 
 class StretchRecords(NamedTuple):
@@ -260,26 +258,30 @@ def _layout_of(parts: Sequence[Part]) -> Layout:
         heads.append(begin + SEQ_OFFSET)
         begin += HEADER_SIZE
         places = _Places(payload, part.message)
-        for name, word in part.words.items():
-            offset = places[name]
-            assert payload[offset] in LONGEST_NUMBERS, "numbers of a pattern take nine bytes"
-            words.append((word, begin + offset + 1))
-        for name, text in part.texts.items():
-            offset = 0
-            if name != PAYLOAD:
-                offset = places[name]
-                offset += _text_head(payload, offset)
-            texts_at.append((text, begin + offset))
+        words += [(word, begin + places.number(name)) for name, word in part.words.items()]
+        texts_at += [(text, begin + places.text(name)) for name, text in part.texts.items()]
     causes, sources = np.array([part.cause for part in parts]), [part.source for part in parts]
     ordinals = np.array([sources[: number + 1].count(source) for number, source in enumerate(sources)])
     return Layout(bytes(sample), words, texts_at, heads, sources, ordinals, causes)
 
 
-def _text_head(payload: bytes, offset: int) -> int:
-    """How many bytes a text that begins there has before it; none for a message, which is written with its own."""
-    if payload[offset] in _SHORT_ARRAY or payload[offset] == _LONG_ARRAY:
-        return 0
-    return _TEXT_HEADS.get(payload[offset], 1)
+def alike(*columns: NDArray[Any]) -> Iterator[NDArray[np.int64]]:
+    """The indexes of rows that have the same values, kind by kind; columns as in `codes_of`."""
+    codes = codes_of(*columns)
+    for code in np.flatnonzero(np.bincount(codes)) if len(codes) else ():
+        yield np.flatnonzero(codes == code)
+
+
+def codes_of(*columns: NDArray[Any]) -> NDArray[np.int64]:
+    """Small numbers, the same where all columns, of whole numbers from 0 on, have the same values."""
+    code = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        most = int(column.max(initial=0))
+        if most > int(column.min(initial=most)):
+            code = code * (most + 1) + column
+            if code.max() > _MANY:
+                code = np.unique(code, return_inverse=True)[1]
+    return code
 
 
 def texts(values: Sequence[str]) -> NDArray[np.void]:
@@ -313,39 +315,42 @@ class _Places:
         self._payload = payload
         self._known: dict[str, tuple[Any, list[int]]] = {"": (message, _starts(payload, 0))}
 
-    def __getitem__(self, path: str) -> int:
+    def number(self, path: str) -> int:
+        """Where the eight bytes of a number begin."""
+        _, begin, _ = self._value(path)
+        assert self._payload[begin] in LONGEST_NUMBERS, "numbers of a pattern take nine bytes"
+        return begin + 1
+
+    def text(self, path: str) -> int:
+        """Where the bytes of a text begin, or the payload of a message."""
+        if path == PAYLOAD:
+            return 0
+        value, begin, end = self._value(path)
+        return end - len(value.encode()) if isinstance(value, str) else begin
+
+    def _value(self, path: str) -> tuple[Any, int, int]:
+        """The value that the path leads to, and where it begins and ends."""
         outer, _, name = path.rpartition(".")
         holder, starts = self._within(outer)
-        return starts[fields(type(holder)).index(name) if isinstance(holder, Message) else int(name)]
+        number = fields(type(holder)).index(name) if isinstance(holder, Message) else int(name)
+        value = getattr(holder, name) if isinstance(holder, Message) else holder[number]
+        return value, starts[number], starts[number + 1]
 
     def _within(self, path: str) -> tuple[Any, list[int]]:
         """The value that the path leads to, which has values of its own, and where these begin."""
         if path not in self._known:
-            outer, _, name = path.rpartition(".")
-            holder, _ = self._within(outer)
-            value = getattr(holder, name) if isinstance(holder, Message) else holder[int(name)]
-            self._known[path] = value, _starts(self._payload, self[path])
+            value, begin, _ = self._value(path)
+            self._known[path] = value, _starts(self._payload, begin)
         return self._known[path]
 
 
 def _starts(payload: bytes, at: int) -> list[int]:
     """Where the values of the array begin that begins there, and behind them where it ends."""
-    first = payload[at]
-    count, head = first - ARRAY, 1
-    if first == _LONG_ARRAY:
-        count, head = int.from_bytes(payload[at + 1 : at + _LONG_HEAD], "big"), _LONG_HEAD
-    starts = [at + head]
+    unpacker = Unpacker(read_size=len(payload), max_buffer_size=len(payload))
+    unpacker.feed(memoryview(payload)[at:])
+    count = unpacker.read_array_header()
+    starts = [at + unpacker.tell()]
     for _ in range(count):
-        starts.append(_behind(payload, starts[-1]))
+        unpacker.skip()
+        starts.append(at + unpacker.tell())
     return starts
-
-
-def _behind(payload: bytes, at: int) -> int:
-    """Where the value ends that begins there."""
-    first = payload[at]
-    if first in _TEXT_HEADS:
-        head = _TEXT_HEADS[first]
-        return at + head + int.from_bytes(payload[at + 1 : at + head], "big")
-    if first in _SHORT_ARRAY or first == _LONG_ARRAY:
-        return _starts(payload, at)[-1]
-    return at + SIZES[first]

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus.runtime.plain import Accounts, PlainFills, PlainOrders, Trips, direction_of
-from bus.stretch_records import PAYLOAD, Part, Pattern, equally_long, lengths_in_counter, lengths_of, texts
+from bus.stretch_records import (
+    PAYLOAD,
+    Part,
+    Pattern,
+    alike,
+    codes_of,
+    equally_long,
+    lengths_in_counter,
+    lengths_of,
+    texts,
+)
 from components.order_manager.record import first_steps
 from schemas import (
     ClosedTrade,
@@ -32,7 +42,6 @@ from schemas.codec import encode
 _TAKER: Final = Liquidity.TAKER
 _ROUTED: Final = OrderState.ROUTED
 _FILLED: Final = OrderState.FILLED
-_MANY: Final = 10_000
 _BAR: Final = 0
 _NONE: Final = -1
 """The number of no fill, signal, order or round trip."""
@@ -150,10 +159,10 @@ def _kinds(happened: Happened, columns: _Columns) -> _Kinds:
     count, lengths, buys = len(fills.ids), lengths_in_counter(orders.ids), orders.signed > 0
     fees = _numbered(tuple(line.name for line in lines) for lines in fills.fees) if fills.fees else np.zeros(count, int)
     return _Kinds(
-        _codes(buys[:count], lengths[:count], lengths_in_counter(fills.ids), fees),
+        codes_of(buys[:count], lengths[:count], lengths_in_counter(fills.ids), fees),
         np.fromiter(map(len, columns.signals), np.int64, len(columns.signals)),
-        _codes(buys, lengths, lengths_of(orders.reasons)),
-        _codes(trips.closed > 0, lengths_in_counter(trips.ids), lengths_in_counter(trips.entry_fills)),
+        codes_of(buys, lengths, lengths_of(orders.reasons)),
+        codes_of(trips.closed > 0, lengths_in_counter(trips.ids), lengths_in_counter(trips.entry_fills)),
     )
 
 
@@ -177,22 +186,8 @@ def _kind(happened: Happened, columns: _Columns, rows: _Rows) -> tuple[Any, ...]
 def _alike(rows: _Rows, kinds: _Kinds) -> Iterator[_Rows]:
     """The rows, sorted into those that are alike."""
     numbered = zip(rows[1:], kinds, strict=True)
-    codes = _codes(*(np.append(kind, _NONE)[numbers] + 1 for numbers, kind in numbered))
-    for code in np.flatnonzero(np.bincount(codes)) if len(codes) else ():
-        these = np.flatnonzero(codes == code)
+    for these in alike(*(np.append(kind, _NONE)[numbers] + 1 for numbers, kind in numbered)):
         yield _Rows(*(column[these] for column in rows))
-
-
-def _codes(*columns: NDArray[Any]) -> Numbers:
-    """Small numbers, the same where all columns have the same values, which are not negative."""
-    code = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        most = int(column.max(initial=0))
-        if most > int(column.min(initial=most)):
-            code = code * (most + 1) + column
-            if code.max() > _MANY:
-                code = np.unique(code, return_inverse=True)[1]
-    return code
 
 
 def _numbered(values: Iterable[Any]) -> Numbers:

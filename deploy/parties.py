@@ -80,6 +80,7 @@ class Patience:
         """It was tried."""
         if in_vain:
             self._wait, self._patience = self._patience, min(2 * self._patience, _MOST_PATIENT)
+            self.most = _LEAST
         else:
             self._patience = 1
 

@@ -68,6 +68,10 @@ _ENOUGH: Final = 12
 """So many orders and cancels at least are worth a stretch."""
 _MOST_REQUESTS: Final = 8
 """So many orders and cancels may come with one bar."""
+_FEW_KINDS: Final = 16
+_ALIKE: Final = 16
+"""So many bars at least, of each kind, are answered alike where there is a log and more than few kinds of answers: the
+records of those that are alike are made together."""
 
 
 def resting_express_of(wiring: Wiring) -> RestingExpress | None:
@@ -94,12 +98,13 @@ class RestingExpress:
     untold: frozenset[type[Message]] = frozenset(_TAKERS.keys() - {Bar})
     _foresight: Foresight = field(init=False)
     _respondent: Respondent = field(init=False)
+    _is_logged: bool = False
     _patience: Patience = field(default_factory=Patience)
 
-    def board(self, foresight: Foresight, respondent: Respondent | None, _is_logged: bool) -> None:
+    def board(self, foresight: Foresight, respondent: Respondent | None, is_logged: bool) -> None:
         """The run begins."""
         assert respondent is not None, "it was asked for"
-        self._foresight, self._respondent = foresight, respondent
+        self._foresight, self._respondent, self._is_logged = foresight, respondent, is_logged
 
     def stretch(self, bars: Block, start: int) -> Stretch | None:
         """Take the bars from `start` on, if many orders and cancels come of them and no bar reaches an order."""
@@ -132,6 +137,8 @@ class RestingExpress:
         answered, end = _planned(sides, foresight, respondent, bars, start, most, symbol)
         self._patience.heard(sum(len(each.signals) for each in answered), to_the_end=end == foresight.known)
         if sum(len(each.requests) for each in answered) < _ENOUGH:
+            return None
+        if self._is_logged and len(set(map(_kind_of, answered))) > max(_FEW_KINDS, len(answered) // _ALIKE):
             return None
         return self._take(sides, answered, bars, start, end, symbol)
 
@@ -240,3 +247,8 @@ def _planned(
             answered.pop()
             return answered, at
     return answered, reach.is_idle_to
+
+
+def _kind_of(answered: Answered) -> tuple[tuple[type[Request], int], ...]:
+    """In what a bar's answers differ from others', beside numbers and ids."""
+    return tuple((type(request), len(request.reason)) for request in answered.requests)

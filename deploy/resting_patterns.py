@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bus.runtime.resting import Answered, Request
-from bus.stretch_records import PAYLOAD, Part, Pattern, equally_long, texts
+from bus.stretch_records import PAYLOAD, Part, Pattern, alike, equally_long
 from components.order_manager.record import first_steps
 from components.order_manager.resting import cancelled
 from schemas import BrokerReport, CancelOrder, Order, ReportType, SubmitCancel, SubmitOrder
@@ -27,51 +27,48 @@ class Happened(NamedTuple):
     answered: Sequence[Answered]
 
 
-class _Row(NamedTuple):
-    """A bar that was answered: what it has in common with others, and what not."""
-
-    at: int
-    kind: tuple[Any, ...]
-    payloads: list[bytes]
-    """Of its signals and requests."""
-    names: list[str]
-    """Ids and, of cancels that give one, reasons."""
-    answered: Answered
+_Form = tuple[Any, ...]
+"""Which orders and cancels come with a bar, and with how many of them its signals are answered."""
 
 
 def patterns_of(stretches: Sequence[tuple[int, Happened]], sources: dict[str, int], broker: str) -> list[Pattern]:
     """The patterns of the answers to the bars of stretches that followed each other."""
-    symbol, alike = stretches[0][1].symbol, dict[tuple[Any, ...], list[_Row]]()
+    symbol, by_form = stretches[0][1].symbol, dict[_Form, list[tuple[int, Answered]]]()
     for shift, happened in stretches:
-        for answered in happened.answered:
-            row = _row_of(answered, shift)
-            alike.setdefault(row.kind, []).append(row)
-    return [_pattern(rows, partial(_parts, rows[0].answered, symbol, sources, broker)) for rows in alike.values()]
+        for bar in happened.answered:
+            form = (*map(type, bar.requests), *map(len, bar.answers))
+            by_form.setdefault(form, []).append((bar.at - shift, bar))
+    make_parts = partial(_parts, symbol, sources, broker)
+    return [pattern for form, rows in by_form.items() for pattern in _patterns(form, rows, make_parts)]
 
 
-def _row_of(answered: Answered, shift: int) -> _Row:
-    payloads = list(map(encode, answered.signals))
-    kind: list[Any] = list(map(len, payloads))
-    names: list[str] = []
-    for messages in answered.answers:
-        kind.append(None)
-        for message in messages:
-            payload, order_id = encode(message), message.order_id
-            payloads.append(payload)
-            names.append(order_id)
-            kind += (type(message), len(payload), len(order_id.encode()))
-            if type(message) is CancelOrder:
-                kind.append(len(message.reason.encode()))
-                if message.reason:
-                    names.append(message.reason)
-    return _Row(answered.at - shift, tuple(kind), payloads, names, answered)
+def _patterns(
+    form: _Form, rows: list[tuple[int, Answered]], make_parts: Callable[[Answered], list[Part]]
+) -> Iterator[Pattern]:
+    """The patterns of bars that were answered in one form: in each, what differs is equally long."""
+    bars = [bar for _, bar in rows]
+    at, times = np.array([at for at, _ in rows]), np.array([bar.ts for bar in bars])
+    columns = _columns(bars)
+    lengths = [np.fromiter(map(len, column), np.int64, len(column)) for column in columns]
+    for these in alike(*lengths):
+        first = these[0]
+        kind = (form, *(int(length[first]) for length in lengths))
+        chosen = [
+            equally_long(column if len(these) == len(column) else [column[number] for number in these.tolist()])
+            for column in columns
+            if column[first]
+        ]
+        yield Pattern(at[these], kind, times[None, these], chosen, partial(make_parts, bars[first]))
 
 
-def _pattern(rows: list[_Row], parts: Callable[[], Sequence[Part]]) -> Pattern:
-    at, times = np.array([row.at for row in rows]), np.array([[row.answered.ts for row in rows]])
-    columns = [equally_long(column) for column in zip(*(row.payloads for row in rows), strict=True)]
-    columns += [texts(column) for column in zip(*(row.names for row in rows), strict=True)]
-    return Pattern(at, rows[0].kind, times, columns, parts)
+def _columns(bars: list[Answered]) -> list[list[bytes]]:
+    """The texts of bars that were answered in one form: payloads of signals and requests, ids, reasons of cancels."""
+    signals = [[encode(bar.signals[number]) for bar in bars] for number in range(len(bars[0].signals))]
+    requests = [[bar.requests[number] for bar in bars] for number in range(len(bars[0].requests))]
+    payloads = [list(map(encode, column)) for column in requests]
+    ids = [[request.order_id.encode() for request in column] for column in requests]
+    cancels = [column for column in requests if type(column[0]) is CancelOrder]
+    return [*signals, *payloads, *ids, *([cancel.reason.encode() for cancel in column] for column in cancels)]
 
 
 class _Said(NamedTuple):
@@ -82,7 +79,7 @@ class _Said(NamedTuple):
     texts: dict[str, int]
 
 
-def _parts(answered: Answered, symbol: str, sources: dict[str, int], broker: str) -> list[Part]:
+def _parts(symbol: str, sources: dict[str, int], broker: str, answered: Answered) -> list[Part]:
     """All parts: those that answer the bar, those that answer these, and so on."""
     manager, ts = sources["order_manager"], answered.ts
     parts = [Part(sources["strategy"], _BAR, m, {}, {PAYLOAD: text}) for text, m in enumerate(answered.signals)]
@@ -108,12 +105,13 @@ def _parts(answered: Answered, symbol: str, sources: dict[str, int], broker: str
 
 def _requests(answered: Answered) -> Iterator[tuple[int, _Said]]:
     """The orders and cancels, each with the number of the signal that it answers."""
-    number, text = len(answered.signals), len(answered.signals) + len(answered.requests)
-    for cause, messages in enumerate(answered.answers, 1):
-        for message in messages:
-            number, texts_of = number + 1, {"order_id": text}
-            text += 1
-            if type(message) is CancelOrder and message.reason:
-                texts_of["reason"] = text
-                text += 1
-            yield cause, _Said(number, message, texts_of)
+    first = len(answered.signals)
+    text = first + len(answered.requests)
+    reason = text + len(answered.requests)
+    requests = ((cause, message) for cause, messages in enumerate(answered.answers, 1) for message in messages)
+    for number, (cause, message) in enumerate(requests, 1):
+        texts_of = {"order_id": text + number - 1}
+        if type(message) is CancelOrder and message.reason:
+            texts_of["reason"] = reason
+            reason += 1
+        yield cause, _Said(first + number, message, texts_of)
