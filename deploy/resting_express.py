@@ -127,7 +127,7 @@ class RestingExpress:
         if symbol is None:
             return None
         sides = _Sides(self.components["order_manager"].resting(), self.components["broker"].resting())
-        if Bar not in self.components["portfolio"].quiet or not sides.are_ready(bars, start, symbol):
+        if not sides.are_ready(bars, start, symbol):
             return None
         foresight, respondent, most = self._foresight, self._respondent, self._patience.most
         foresight.look(bars, start, start + AHEAD)
@@ -186,14 +186,13 @@ class _Working:
         self._reach = reach
         self._symbol = symbol
         self._accepts = sides.orders.acceptor(sides.broker.name)
-        self._known = sides.broker.known()
         self._came: dict[str, int] = {}
         """By the ids of the orders that have come, the index of the bar."""
         self._ended: set[str] = set()
 
     def admits(self, requests: list[Request], at: int) -> bool:
         """Whether the orders would rest, and the cancels end such as came before this bar; from now on they do."""
-        came, ended, (working, final) = self._came, self._ended, self._known
+        came, ended, has_ended = self._came, self._ended, self._sides.broker.has_ended
         for request in requests:
             order_id = request.order_id
             came_at = came.get(order_id)
@@ -206,8 +205,7 @@ class _Working:
                 came_at is not None
                 or request.symbol != self._symbol
                 or not self._accepts(request)
-                or order_id in working
-                or order_id in final
+                or has_ended(order_id)
             ):
                 return False
             else:

@@ -6,7 +6,7 @@ What happens is what `feed`, `gateway` and `Desk.end` do one message after anoth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -99,9 +99,9 @@ class RestingMatching:
             and book.last_ts < bars[start].ts
         )
 
-    def known(self) -> tuple[Container[str], Container[str]]:
-        """The ids of all orders that are known."""
-        return self._venue.desk.orders, self._venue.desk.final
+    def has_ended(self, order_id: str) -> bool:
+        """Whether an order with this id is remembered as one that does not work any more."""
+        return order_id in self._venue.desk.final
 
     def rests(self, order_id: str, symbol: str) -> bool:
         """Whether an order works that came as a plain limit order and is as it was then."""

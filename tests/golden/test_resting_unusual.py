@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bus.runtime.component import Component, Source, handles
+from bus.runtime.component import Component, Parameters, Source, handles
 from deploy import express
 from deploy.resting_express import RestingExpress
 from deploy.run_folder import COMPLETED
@@ -166,6 +166,119 @@ class Raises(Component):
         self.emit(Signal(bar.ts, bar.symbol, Direction.BUY, 1.0, 100.0, **terms))
 
 
+class Steady(Component):
+    """Signals for an order far below on every bar; fails at one of them, if it does."""
+
+    class Parameters(Parameters):
+        fails_at: int = -1
+
+    component_type = "strategy"
+    emits = (Signal,)
+
+    def reset(self) -> None:
+        self.bars = 0
+
+    @handles(Bar)
+    def on_bar(self, bar: Bar) -> None:
+        if self.bars == self.parameters.fails_at:
+            raise ValueError("no more")
+        self.bars += 1
+        terms = {"order_type": OrderType.LIMIT, "limit_price": 40.0 + self.bars % 7}
+        self.emit(Signal(bar.ts, bar.symbol, Direction.BUY, 1.0, 100.0, **terms))
+
+
+AT: int = 100
+"""The signal at which a `Once` does something else, too."""
+
+
+class Once(Component):
+    """Keeps five orders, each made with a signal and cancelled with the fifth after it; does something else once."""
+
+    class Parameters(Parameters):
+        what: str = ""
+
+    component_type = "risk_manager"
+    emits: ClassVar[tuple[type[Message], ...]] = (Order, CancelOrder)
+
+    def reset(self) -> None:
+        self.signals = 0
+
+    @handles(Signal)
+    def on_signal(self, signal: Signal) -> None:
+        number, ts = self.signals, signal.ts
+        self.signals += 1
+        if number >= 5:
+            self.cancel(number - 5, ts)
+        self.order(f"id-{number}", signal)
+        if number == AT:
+            getattr(self, self.parameters.what)(signal, ts)
+
+    def cancel(self, number: int, ts: int) -> None:
+        self.emit(CancelOrder(f"id-{number}", ts))
+
+    def order(self, order_id: str, signal: Signal, **terms: Any) -> None:
+        made = {"quantity": 1.0, "order_type": signal.order_type, "limit_price": signal.limit_price, **terms}
+        made = {"symbol": signal.symbol, "direction": signal.direction, "ts": signal.ts, **made}
+        self.emit(Order(order_id, **made))
+
+    def cancel_the_one_of_this_bar(self, _: Signal, ts: int) -> None:
+        self.cancel(AT, ts)
+
+    def cancel_one_twice(self, _: Signal, ts: int) -> None:
+        self.cancel(AT - 1, ts)
+        self.cancel(AT - 1, ts)
+
+    def cancel_one_that_was_cancelled(self, _: Signal, ts: int) -> None:
+        self.cancel(AT - 20, ts)
+
+    def cancel_nobodys(self, _: Signal, ts: int) -> None:
+        self.emit(CancelOrder("nobody's", ts))
+
+    def cancel_all(self, _: Signal, ts: int) -> None:
+        self.emit(CancelOrder("", ts))
+
+    def order_in_another_symbol(self, signal: Signal, _: int) -> None:
+        self.order("other", signal, symbol="OTHER")
+
+    def use_an_id_that_works(self, signal: Signal, _: int) -> None:
+        self.order(f"id-{AT - 2}", signal)
+
+    def use_an_id_of_this_bar(self, signal: Signal, _: int) -> None:
+        self.order(f"id-{AT}", signal)
+
+    def use_an_id_that_was_cancelled(self, signal: Signal, _: int) -> None:
+        self.order(f"id-{AT - 20}", signal)
+
+    def use_an_id_of_another_stretch(self, signal: Signal, _: int) -> None:
+        self.order("id-7", signal)
+
+    def order_very_much(self, signal: Signal, _: int) -> None:
+        for number in range(12):
+            self.order(f"more-{number}", signal)
+
+    def order_at_once(self, signal: Signal, _: int) -> None:
+        self.order("market", signal, order_type=OrderType.MARKET, limit_price=None)
+
+    def order_near_the_market(self, signal: Signal, _: int) -> None:
+        self.order("near", signal, limit_price=96.0)
+
+    def order_of_each_side(self, signal: Signal, _: int) -> None:
+        self.order("sell", signal, limit_price=104.0, direction=Direction.SELL)
+
+    def order_something_wrong(self, signal: Signal, _: int) -> None:
+        self.order("wrong", signal, limit_price=-1.0)
+
+    def say_what_is_not_declared(self, signal: Signal, _: int) -> None:
+        self.emit(signal)
+
+    def fail(self, _: Signal, ts: int) -> None:
+        self.emit(CancelOrder("lost", ts))
+        raise ValueError("no more")
+
+
+ONCE = [name for name in vars(Once) if name.split("_")[0] in ("cancel", "use", "order", "say", "fail")]
+
+
 @pytest.fixture
 def compared(tmp_path, monkeypatch, taken):
     """Says what differs between the two ways of a run with blocks of bars; some bars were taken together."""
@@ -207,6 +320,22 @@ def test_bars_of_other_symbols_may_come_between(compared):
     bars = minutes(200)
     others = [[a_bar(ts=bars[at].ts, symbol="MSFT")] for at in (60, 120)]
     assert compared(bars[:60], others[0], bars[60:120], others[1], bars[120:]) == []
+
+
+@pytest.mark.parametrize("kept", [10_000, 1])
+@pytest.mark.parametrize("what", [name for name in ONCE if name not in ("cancel", "order")])
+def test_what_is_unusual_is_that_of_single_messages(compared, what, kept):
+    orders = {"class": "OrderManager", "max_completed_orders": kept}
+    risk = {**own(Once), "what": what}
+    blocks = [minutes(300)[first : first + 75] for first in range(0, 300, 75)]
+    assert compared(*blocks, strategy=own(Steady), risk_manager=risk, order_manager=orders) == []
+
+
+@pytest.mark.parametrize("fails_at", [30, 74, 75, 100])
+def test_a_strategy_that_fails_does_so_at_its_turn(compared, fails_at):
+    risk = {**own(Once), "what": "cancel_all"}
+    blocks = [minutes(300)[first : first + 75] for first in range(0, 300, 75)]
+    assert compared(*blocks, strategy={**own(Steady), "fails_at": fails_at}, risk_manager=risk) == []
 
 
 def test_numpy_may_have_been_told_to_raise(compared):
