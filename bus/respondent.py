@@ -80,7 +80,6 @@ class Respondent:
         except StopNow:
             raise
         except BaseException as error:
-            self._given.clear()
             self.error = error
 
     def pass_on(self, count: int) -> None:

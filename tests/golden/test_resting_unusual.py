@@ -322,12 +322,12 @@ def test_bars_of_other_symbols_may_come_between(compared):
     assert compared(bars[:60], others[0], bars[60:120], others[1], bars[120:]) == []
 
 
-@pytest.mark.parametrize("kept", [10_000, 1])
+@pytest.mark.parametrize(("bars", "kept"), [(300, 10_000), (300, 1), (AT + 1, 10_000)])
 @pytest.mark.parametrize("what", [name for name in ONCE if name not in ("cancel", "order")])
-def test_what_is_unusual_is_that_of_single_messages(compared, what, kept):
+def test_what_is_unusual_is_that_of_single_messages(compared, what, bars, kept):
     orders = {"class": "OrderManager", "max_completed_orders": kept}
     risk = {**own(Once), "what": what}
-    blocks = [minutes(300)[first : first + 75] for first in range(0, 300, 75)]
+    blocks = [minutes(bars)[first : first + 75] for first in range(0, bars, 75)]
     assert compared(*blocks, strategy=own(Steady), risk_manager=risk, order_manager=orders) == []
 
 

@@ -208,3 +208,10 @@ def test_what_comes_together_is_kept_as_if_it_had_come_one_after_another():
     ]
     assert one.quiet == other.quiet == frozenset()
     assert Bar not in one.quiet
+
+
+def test_only_the_last_orders_that_ended_are_remembered(monkeypatch):
+    monkeypatch.setattr("components.broker.desk.FINAL_ORDERS_KEPT", 2)
+    (one, _), (other, _) = settled(together=True), settled(together=False)
+    assert one._desk.final == other._desk.final
+    assert len(one._desk.final) == len(one._desk.final_ids) == 2
