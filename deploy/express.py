@@ -124,8 +124,8 @@ class OrderExpress:
     strategy: Component
     components: dict[str, Any]
     sources: dict[str, int]
-    untold: frozenset[type[Message]] = frozenset(_TAKERS.keys() - {Bar, ClosedTrade})
-    respondent: None = None
+    untold = frozenset(_TAKERS.keys() - {ClosedTrade})
+    respondent = None
     _foresight: Foresight = field(init=False)
     _is_logged: bool = False
     _patience: Patience = field(default_factory=Patience)
@@ -137,11 +137,7 @@ class OrderExpress:
 
     def stretch(self, bars: Block, start: int) -> Stretch | None:
         """Take the bars from `start` on, if many signals or fills come of them and all are plain."""
-        if self._patience.lets_pass():
-            return None
-        stretch = self._stretch(bars, start)
-        self._patience.tried(in_vain=stretch is None)
-        return stretch
+        return self._patience.attempt(self._stretch, bars, start)
 
     def messages(self, message_type: type[Message], happened: Happened) -> Iterator[Message]:
         """The round trips that came of a stretch."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from bus.express import Stretch
 from bus.runtime.block import Block
 from bus.topics import Wiring
 from schemas import Bar, Message
@@ -69,20 +70,18 @@ class Patience:
         """So many calls are let pass before it is tried again."""
         self._patience = 1
 
-    def lets_pass(self) -> bool:
-        """Whether it is not tried now."""
+    def attempt(self, take: Callable[[Block, int], Stretch | None], bars: Block, start: int) -> Stretch | None:
+        """What comes of an attempt to take a stretch of bars; None also when none is made."""
         if self._wait:
             self._wait -= 1
-            return True
-        return False
-
-    def tried(self, in_vain: bool) -> None:
-        """It was tried."""
-        if in_vain:
+            return None
+        stretch = take(bars, start)
+        if stretch is None:
             self._wait, self._patience = self._patience, min(2 * self._patience, _MOST_PATIENT)
             self.most = _LEAST
         else:
             self._patience = 1
+        return stretch
 
     def heard(self, count: int, to_the_end: bool) -> None:
         """So many signals can go together, and those are all there are `to_the_end` of what is known."""

@@ -9,7 +9,7 @@ and before all else that is not plain; the way of single messages, which is the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -68,10 +68,9 @@ _ENOUGH: Final = 12
 """So many orders and cancels at least are worth a stretch."""
 _MOST_REQUESTS: Final = 8
 """So many orders and cancels may come with one bar."""
-_FEW_KINDS: Final = 16
-_ALIKE: Final = 16
-"""So many bars at least, of each kind, are answered alike where there is a log and more than few kinds of answers: the
-records of those that are alike are made together."""
+_ALIKE: Final = 6
+"""So many bars at least, of each kind but two, are answered alike where there is a log: the records of those that are
+alike are made together."""
 
 
 def resting_express_of(wiring: Wiring) -> RestingExpress | None:
@@ -95,7 +94,7 @@ class RestingExpress:
     respondent: Component
     components: dict[str, Any]
     sources: dict[str, int]
-    untold: frozenset[type[Message]] = frozenset(_TAKERS.keys() - {Bar})
+    untold = frozenset(_TAKERS)
     _foresight: Foresight = field(init=False)
     _respondent: Respondent = field(init=False)
     _is_logged: bool = False
@@ -108,11 +107,7 @@ class RestingExpress:
 
     def stretch(self, bars: Block, start: int) -> Stretch | None:
         """Take the bars from `start` on, if many orders and cancels come of them and no bar reaches an order."""
-        if self._patience.lets_pass():
-            return None
-        stretch = self._stretch(bars, start)
-        self._patience.tried(in_vain=stretch is None)
-        return stretch
+        return self._patience.attempt(self._stretch, bars, start)
 
     def messages(self, _message_type: type[Message], _happened: Happened) -> Iterator[Message]:
         """Nothing comes of a stretch that anybody could be told of."""
@@ -126,7 +121,10 @@ class RestingExpress:
         symbol = symbol_of(bars, start)
         if symbol is None:
             return None
-        sides = _Sides(self.components["order_manager"].resting(), self.components["broker"].resting())
+        broker = self.components["broker"].resting()
+        if broker is None:
+            return None
+        sides = _Sides(self.components["order_manager"].resting(), broker)
         if not sides.are_ready(bars, start, symbol):
             return None
         foresight, respondent, most = self._foresight, self._respondent, self._patience.most
@@ -138,7 +136,7 @@ class RestingExpress:
         self._patience.heard(sum(len(each.signals) for each in answered), to_the_end=end == foresight.known)
         if sum(len(each.requests) for each in answered) < _ENOUGH:
             return None
-        if self._is_logged and len(set(map(_kind_of, answered))) > max(_FEW_KINDS, len(answered) // _ALIKE):
+        if self._is_logged and len(set(map(_kind_of, answered))) > max(2, len(answered) // _ALIKE):
             return None
         return self._take(sides, answered, bars, start, end, symbol)
 
@@ -178,8 +176,11 @@ class _Sides(NamedTuple):
         return self.orders.is_ready() and self.broker.is_ready(bars, start, symbol)
 
 
-class _Working:
-    """Orders of a symbol that work, as far as was planned, and the bars that reach them."""
+class _Admission:
+    """Admits orders and cancels of a symbol one after another, and tells a `reach` of them.
+
+    When something was not admitted, it is not to be asked again: part of what came with it may have been.
+    """
 
     def __init__(self, sides: _Sides, reach: Reach, symbol: str) -> None:
         self._sides = sides
@@ -229,24 +230,34 @@ def _planned(
     if known < len(foresight.answers):
         end = foresight.answers[known][0]
     reach = sides.broker.reach(bars, start, end, symbol)
-    working, answered = _Working(sides, reach, symbol), list[Answered]()
-    for (at, signal), requests in itertools.islice(zip(foresight.answers, respondent.answers, strict=False), known):
-        if answered and answered[-1].at == at:
-            each = answered[-1]
+    admission, answered = _Admission(sides, reach, symbol), list[Answered]()
+    heard = zip(foresight.answers, respondent.answers, strict=False)
+    for each in _by_bar(itertools.islice(heard, known), bars):
+        if each.at >= reach.first:
+            break
+        if len(each.requests) > _MOST_REQUESTS or not admission.admits(each.requests, each.at):
+            return answered, each.at
+        answered.append(each)
+    return answered, reach.first
+
+
+def _by_bar(heard: Iterable[tuple[tuple[int, Signal], list[Request]]], bars: Block) -> Iterator[Answered]:
+    """Signals, each with the index of its bar, and what they were answered, by bar."""
+    each: Answered | None = None
+    for (at, signal), requests in heard:
+        if each is not None and each.at == at:
             each.signals.append(signal)
             each.answers.append(requests)
             each.requests = each.requests + requests
-        elif at < reach.is_idle_to:
-            each = Answered(at, bars[at].ts, [signal], [requests], requests)
-            answered.append(each)
-        else:
-            break
-        if len(each.requests) > _MOST_REQUESTS or not working.admits(requests, at):
-            answered.pop()
-            return answered, at
-    return answered, reach.is_idle_to
+            continue
+        if each is not None:
+            yield each
+        each = Answered(at, bars[at].ts, [signal], [requests], requests)
+    if each is not None:
+        yield each
 
 
-def _kind_of(answered: Answered) -> tuple[tuple[type[Request], int], ...]:
+def _kind_of(answered: Answered) -> tuple[Any, ...]:
     """In what a bar's answers differ from others', beside numbers and ids."""
-    return tuple((type(request), len(request.reason)) for request in answered.requests)
+    said = [*answered.signals, *answered.requests]
+    return (*map(type, said), *(len(message.reason) for message in said))

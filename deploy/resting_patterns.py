@@ -28,7 +28,7 @@ class Happened(NamedTuple):
 
 
 _Form = tuple[Any, ...]
-"""Which orders and cancels come with a bar, and with how many of them its signals are answered."""
+"""The symbol, which orders and cancels come with a bar, and with how many of them its signals are answered."""
 
 
 def patterns_of(stretches: Sequence[tuple[int, Happened]], sources: dict[str, int], broker: str) -> list[Pattern]:
@@ -36,7 +36,7 @@ def patterns_of(stretches: Sequence[tuple[int, Happened]], sources: dict[str, in
     symbol, by_form = stretches[0][1].symbol, dict[_Form, list[tuple[int, Answered]]]()
     for shift, happened in stretches:
         for bar in happened.answered:
-            form = (*map(type, bar.requests), *map(len, bar.answers))
+            form = (symbol, *map(type, bar.requests), *map(len, bar.answers))
             by_form.setdefault(form, []).append((bar.at - shift, bar))
     make_parts = partial(_parts, symbol, sources, broker)
     return [pattern for form, rows in by_form.items() for pattern in _patterns(form, rows, make_parts)]

@@ -17,7 +17,8 @@ Request = Order | CancelOrder
 class Answered(msgspec.Struct, eq=False, gc=False):
     """A bar that was answered with signals, and these with requests; `at` is its index in the block, `ts` its time.
 
-    `answers` are the requests signal by signal, `requests` all of them in order. Times are in ns UTC.
+    `answers` are the requests signal by signal, `requests` all of them in order: of a single signal the same list.
+    Times are in ns UTC.
     """
 
     at: int

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from bus.runtime.block import Block
+from bus.runtime.plain import LARGE
 from bus.runtime.resting import RestingOrders
 from components.broker.book import Book
 from components.broker.venue import Venue
@@ -43,8 +44,8 @@ class Reach:
         self._highest = highs.max(initial=-math.inf).item()
 
     @property
-    def is_idle_to(self) -> int:
-        """Before which bar none reaches an order, as things are."""
+    def first(self) -> int:
+        """The index of the first bar that reaches an order, as things are; `end` if none does."""
         return min(self.reached.values(), default=self.end)
 
     def add(self, order: Order, at: int) -> None:
@@ -60,7 +61,10 @@ class Reach:
             self.reached[order.order_id] = at + 1 + int(is_reached.argmax())
 
     def see_those_that_wait(self, book: Book) -> None:
-        """Take in the orders of a book. Unusual ones, and very many, are not told apart: they all wait to the end."""
+        """Take in the orders of a book.
+
+        Very many, and unusual ones, are not told apart: the bars end before the first that reaches one of them.
+        """
         if self._lowest > book.floor and self._highest < book.ceiling:
             return
         orders = book.reached(self._lowest, self._highest)
@@ -76,9 +80,12 @@ class RestingMatching:
     """Works resting orders of one symbol ahead. `name` is the broker's."""
 
     def __init__(
-        self, name: str, venue: Venue, on_idle_bars: Callable[[Block, int, int], None], settled: Callable[[], None]
+        self, name: str, venue: Venue, on_idle_bars: Callable[[Block, int, int], None], settled: Callable[[bool], None]
     ) -> None:
-        """`on_idle_bars` takes bars that fill no order; `settled` is called when all has been done."""
+        """`on_idle_bars` takes bars that fill no order.
+
+        `settled` is called when all has been done, and told whether something was asked of the broker at last.
+        """
         self.name = name
         self._venue = venue
         self._on_idle_bars = on_idle_bars
@@ -113,7 +120,8 @@ class RestingMatching:
         lows, highs = bars.array("low")[start:end], bars.array("high")[start:end]
         is_usual: NDArray[np.bool_] = (lows == lows) & (highs == highs)
         if self._venue.settings.max_volume_pct is not None:
-            is_usual &= bars.array("volume")[start:end] > 0
+            volumes = bars.array("volume")[start:end]
+            is_usual &= (volumes > 0) & (volumes < LARGE)
         count = len(lows) if is_usual.all() else int(is_usual.argmin())
         reach = Reach(start, lows[:count], highs[:count])
         reach.see_those_that_wait(self._venue.desk.books[symbol])
@@ -145,4 +153,4 @@ class RestingMatching:
                 book.fresh.append(order)
             else:
                 order.arrived = order.rested = True
-        self._settled()
+        self._settled(resting.answered[-1].ts == resting.end_ts)

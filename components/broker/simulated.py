@@ -191,20 +191,26 @@ class SimulatedBroker(BrokerBase):
         """How it fills many plain orders at once; None when it does not: a model learns, or is not one of ours."""
         from components.broker.plain import PlainMatching  # and with it numpy, which a broker elsewhere does not need
 
-        models = self._slippage, self._commission
-        if self._learns or not all(type(model).__module__.startswith("components.") for model in models):
+        if self._learns or not self._models_are_ours():
             return None
         return PlainMatching(self.name, self._venue, self._set_quiet)
 
-    def resting(self) -> RestingMatching:
-        """How it works many resting orders at once."""
+    def resting(self) -> RestingMatching | None:
+        """How it works many resting orders at once; None when it does not: a model is not one of ours."""
         from components.broker.resting import RestingMatching
 
+        if not self._models_are_ours():
+            return None
         return RestingMatching(self.name, self._venue, self.on_block, self._set_quiet)
 
-    def _set_quiet(self) -> None:
+    def _models_are_ours(self) -> bool:
+        models = self._slippage, self._commission
+        return all(type(model).__module__.startswith("components.") for model in models)
+
+    def _set_quiet(self, was_asked: bool = False) -> None:
+        """When all has been done; whether something was asked of it behind the last market data."""
         desk = self._desk
-        self.quiet = _NOTHING if desk.orders or desk.in_flight else _MARKET_DATA
+        self.quiet = _NOTHING if was_asked or desk.orders or desk.in_flight else _MARKET_DATA
 
 
 def _settings(parameters: SimulatedBrokerParameters, rng: Random) -> MatchSettings:

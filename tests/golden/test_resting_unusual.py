@@ -12,6 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from bus.runtime.component import Component, Parameters, Source, handles
+from components.models.commission import CommissionModel
+from components.models.slippage import SlippageModel
 from deploy import express
 from deploy.resting_express import RestingExpress
 from deploy.run_folder import COMPLETED
@@ -221,6 +223,8 @@ class Once(Component):
         made = {"symbol": signal.symbol, "direction": signal.direction, "ts": signal.ts, **made}
         self.emit(Order(order_id, **made))
 
+    def nothing(self, _: Signal, __: int) -> None: ...
+
     def cancel_the_one_of_this_bar(self, _: Signal, ts: int) -> None:
         self.cancel(AT, ts)
 
@@ -279,13 +283,55 @@ class Once(Component):
 ONCE = [name for name in vars(Once) if name.split("_")[0] in ("cancel", "use", "order", "say", "fail")]
 
 
+class FailsToLearn(SlippageModel):
+    """Fails at its hundredth bar."""
+
+    learns: ClassVar[bool] = True
+    _bars: int = 0
+
+    def apply_slippage(self, price: float, *_: Any, **__: Any) -> float:
+        return price
+
+    def on_bar(self, _: Bar) -> None:
+        self._bars += 1
+        if self._bars == 100:
+            raise ValueError("no more")
+
+
+class FailsToForget(CommissionModel):
+    """Fails at the hundredth order that is done."""
+
+    _orders: int = 0
+
+    def order_cost(self, *_: Any) -> float:
+        return 1.0
+
+    def forget(self, _: str) -> None:
+        self._orders += 1
+        if self._orders == 100:
+            raise ValueError("no more")
+
+
+def model(kind: type) -> dict[str, str]:
+    return {"model": f"{__name__}.{kind.__name__}"}
+
+
+@pytest.mark.parametrize("costs", [{"slippage": model(FailsToLearn)}, {"commission": model(FailsToForget)}])
+def test_a_model_that_fails_ends_the_run_as_with_single_messages(costs, tmp_path, taken):
+    (tmp_path / "bars.csv").write_text(bars_of(Random(1), 300))
+    outcome = outcome_of(content_of(tmp_path, broker={"class": "SimulatedBroker", **costs}), tmp_path)
+    assert "component 'broker' failed: ValueError: no more" in outcome["error"][0]
+    assert not taken
+
+
 @pytest.fixture
 def compared(tmp_path, monkeypatch, taken):
     """Says what differs between the two ways of a run with blocks of bars; some bars were taken together."""
 
-    def compare(*blocks: list[Bar], **components: dict[str, Any]) -> list[str]:
+    def compare(*blocks: list[Bar], lot_size: float = 0.0, **components: dict[str, Any]) -> list[str]:
         monkeypatch.setattr(Tape, "bars", list(blocks))
         content = content_of(tmp_path, data_handler=own(Tape), **components)
+        content["backtest"] = {"instruments": [{"symbol": "AAPL", "lot_size": lot_size}], "close_at_end": "none"}
         together = outcome_of(content, tmp_path)
         with monkeypatch.context() as patch:
             patch.setattr(express, "express_of", lambda _wiring: None)
@@ -302,18 +348,36 @@ def minutes(count: int, **fields: Any) -> list[Bar]:
 
 @pytest.mark.parametrize(
     "odd",
-    [{"low": math.nan}, {"high": math.nan}, {"low": -math.inf}, {"high": math.inf}, {"volume": 0.0}, {"low": 1.0}],
+    [
+        {"low": math.nan},
+        {"high": math.nan},
+        {"low": -math.inf},
+        {"high": math.inf},
+        {"volume": 0.0},
+        {"volume": math.inf},
+        {"volume": 1e308},
+        {"low": 1.0},
+    ],
     ids=str,
 )
 def test_bars_that_are_unusual_are_those_of_single_messages(compared, odd):
     bars = minutes(200)
     bars[100] = replace(bars[100], **odd)
     assert compared(bars) == []
+    assert compared(bars, lot_size=0.01) == []
 
 
 def test_blocks_may_begin_and_end_anywhere(compared):
     bars = minutes(200)
     assert compared(bars[:50], bars[50:51], bars[51:52], bars[52:]) == []
+
+
+@pytest.mark.parametrize("symbol", ["MSFT", "LONGER"])
+def test_another_symbol_may_follow(compared, symbol, taken):
+    bars = minutes(400)
+    others = [replace(bar, symbol=symbol) for bar in bars[200:]]
+    assert compared(bars[:200], others, strategy=own(Steady), risk_manager={**own(Once), "what": "nothing"}) == []
+    assert sum(taken) > 300
 
 
 def test_bars_of_other_symbols_may_come_between(compared):

@@ -9,7 +9,7 @@ import pytest
 from bus.runtime.block import Block
 from bus.runtime.resting import Answered, Request, RestingOrders
 from components.broker import SimulatedBroker
-from components.broker.resting import Reach, RestingMatching
+from components.broker.resting import Reach
 from schemas import (
     Bar,
     CancelOrder,
@@ -64,33 +64,35 @@ def reach_of(broker: SimulatedBroker, bars: Block = BARS, start: int = 0, end: i
 def test_an_order_is_reached_by_the_first_bar_after_its_own_that_comes_to_its_limit(side, price, at, first):
     reach = reach_of(a_broker()[0])
     reach.add(limit("risk-1", price, side), at)
-    assert reach.is_idle_to == first
+    assert reach.first == first
 
 
 def test_of_several_orders_that_which_is_reached_first_counts_while_it_works():
     reach = reach_of(a_broker()[0])
     reach.add(limit("risk-1", 97.0), 0)
     reach.add(limit("risk-2", 102.0, "SELL"), 0)
-    assert reach.is_idle_to == 1
+    assert reach.first == 1
     del reach.reached["risk-2"]
-    assert reach.is_idle_to == 2
+    assert reach.first == 2
 
 
 def test_bars_are_counted_from_where_they_start():
     reach = reach_of(a_broker()[0], start=2, end=4)
-    assert reach.is_idle_to == 4
+    assert reach.first == 4
     reach.add(limit("risk-1", 99.0), 2)
-    assert reach.is_idle_to == 3
+    assert reach.first == 3
 
 
-@pytest.mark.parametrize("odd", [{"volume": 0.0}, {"volume": math.nan}, {"low": math.nan}, {"h": math.nan}])
-def test_a_bar_without_volume_or_prices_is_not_idle(odd):
+@pytest.mark.parametrize(
+    "odd", [{"volume": 0.0}, {"volume": 1e300}, {"volume": math.nan}, {"low": math.nan}, {"h": math.nan}]
+)
+def test_bars_end_before_one_without_volume_or_prices_or_with_too_much_of_it(odd):
     bars = Block([a_bar(0), a_bar(1), a_bar(2, **odd), a_bar(3)])
-    assert reach_of(a_broker(max_volume_pct=0.1)[0], bars).is_idle_to == 2
+    assert reach_of(a_broker(max_volume_pct=0.1)[0], bars).first == 2
 
 
-def test_where_volume_does_not_count_a_bar_without_any_is_idle():
-    assert reach_of(a_broker()[0], Block([a_bar(0), a_bar(1, volume=0.0)])).is_idle_to == 2
+def test_where_volume_does_not_count_a_bar_needs_none():
+    assert reach_of(a_broker()[0], Block([a_bar(0), a_bar(1, volume=0.0)])).first == 2
 
 
 def test_orders_that_wait_are_reached_too_until_they_are_cancelled():
@@ -99,7 +101,7 @@ def test_orders_that_wait_are_reached_too_until_they_are_cancelled():
         bench.publish(SubmitOrder(limit(f"risk-{number}", price), "broker"))
     reach = reach_of(broker)
     assert reach.reached == {"risk-1": 1, "risk-2": 2}
-    assert reach.is_idle_to == 1
+    assert reach.first == 1
 
 
 @pytest.mark.parametrize(
@@ -113,16 +115,16 @@ def test_unusual_orders_that_wait_are_taken_to_wait_to_the_end(order):
     broker, bench = a_broker()
     bench.publish(SubmitOrder(order, "broker"), a_bar(-1), SubmitOrder(limit("risk-1", 90.0), "broker"))
     reach = reach_of(broker)
-    assert (reach.is_idle_to, reach.reached) == (2, {})
+    assert (reach.first, reach.reached) == (2, {})
     reach.add(limit("risk-2", 99.0), 2)
-    assert reach.is_idle_to == 2, "what comes behind the end reaches nothing"
+    assert reach.first == 2, "what comes behind the end reaches nothing"
 
 
 def test_very_many_orders_that_wait_are_not_told_apart():
     broker, bench = a_broker()
     for number in range(100):
         bench.publish(SubmitOrder(limit(f"risk-{number}", 97.0), "broker"))
-    assert (reach_of(broker).is_idle_to, reach_of(broker).reached) == (2, {})
+    assert (reach_of(broker).first, reach_of(broker).reached) == (2, {})
 
 
 @pytest.mark.parametrize(
@@ -171,20 +173,33 @@ STORY: list[Answered] = [
 ]
 
 
-def settled(together: bool) -> tuple[SimulatedBroker, RestingMatching]:
+LAST_CANCELS: list[Answered] = [
+    answered(0, CancelOrder("old-1", 0), CancelOrder("old-2", 0)),
+    answered(4, CancelOrder("old-3", 0)),
+]
+EARLY_CANCELS: list[Answered] = [
+    answered(0, CancelOrder("old-1", 0), CancelOrder("old-2", 0)),
+    answered(3, CancelOrder("old-3", 0)),
+]
+
+
+def settled(together: bool, story: list[Answered] = STORY) -> SimulatedBroker:
     """A broker to which this has happened, all of it together or one after another."""
     broker, bench = a_broker()
     bench.publish(a_bar(-1))
     for number, price in enumerate([90.0, 89.0, 89.0], 1):
         bench.publish(SubmitOrder(limit(f"old-{number}", price), "broker"))
     if together:
-        resting = RestingOrders("AAPL", STORY, BARS[4].ts, 4, 3)
-        broker.resting().take(resting, BARS, 0, len(BARS))
-        return broker, broker.resting()
-    by_bar = {each.at: [told(request, each.ts) for request in each.requests] for each in STORY}
+        types = [type(request) for each in story for request in each.requests]
+        resting = RestingOrders("AAPL", story, BARS[4].ts, types.count(Order), types.count(CancelOrder))
+        matching = broker.resting()
+        assert matching is not None
+        matching.take(resting, BARS, 0, len(BARS))
+        return broker
+    by_bar = {each.at: [told(request, each.ts) for request in each.requests] for each in story}
     for at, bar in enumerate(BARS):
         bench.publish(bar, *by_bar.get(at, ()))
-    return broker, broker.resting()
+    return broker
 
 
 def told(request: Request, ts: int) -> Message:
@@ -194,7 +209,7 @@ def told(request: Request, ts: int) -> Message:
 
 
 def test_what_comes_together_is_kept_as_if_it_had_come_one_after_another():
-    (one, _), (other, _) = settled(together=True), settled(together=False)
+    one, other = settled(together=True), settled(together=False)
     for order_id in ("old-1", "old-2", "old-3", "risk-1", "risk-2", "risk-3", "risk-4", "nobody's"):
         assert one.get_order_status(order_id) == other.get_order_status(order_id)
     assert one.get_order_status("risk-1") is OrderState.CANCELLED
@@ -210,8 +225,14 @@ def test_what_comes_together_is_kept_as_if_it_had_come_one_after_another():
     assert Bar not in one.quiet
 
 
+@pytest.mark.parametrize(("story", "is_quiet"), [(STORY, False), (LAST_CANCELS, False), (EARLY_CANCELS, True)])
+def test_a_broker_is_quiet_when_bars_have_come_after_its_last_order(story, is_quiet):
+    for together in (True, False):
+        assert (Bar in settled(together, story).quiet) == is_quiet
+
+
 def test_only_the_last_orders_that_ended_are_remembered(monkeypatch):
     monkeypatch.setattr("components.broker.desk.FINAL_ORDERS_KEPT", 2)
-    (one, _), (other, _) = settled(together=True), settled(together=False)
+    one, other = settled(together=True), settled(together=False)
     assert one._desk.final == other._desk.final
     assert len(one._desk.final) == len(one._desk.final_ids) == 2

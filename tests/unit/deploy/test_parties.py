@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+from bus.express import Stretch
 from bus.runtime.block import Block
 from deploy.parties import Patience, symbol_of
 from schemas import Message, Quote
 from tests.support.builders import T0, a_bar
 
+BARS = Block([a_bar(0)])
+TAKEN = Stretch(1, "AAPL", {}, None)
+
 
 def tries(patience: Patience, calls: int, in_vain: bool = True) -> list[int]:
-    """At which of so many calls it was tried."""
-    tried = []
+    """At which of so many calls an attempt was made."""
+    made: list[int] = []
     for call in range(calls):
-        if not patience.lets_pass():
-            tried.append(call)
-            patience.tried(in_vain)
-    return tried
+
+        def take(bars: Block, start: int, call: int = call) -> Stretch | None:
+            assert (bars, start) == (BARS, 0)
+            made.append(call)
+            return None if in_vain else TAKEN
+
+        found = patience.attempt(take, BARS, 0)
+        assert found is (TAKEN if made[-1:] == [call] and not in_vain else None)
+    return made
 
 
 def test_what_goes_well_is_tried_every_time():
@@ -33,9 +42,7 @@ def test_after_each_try_in_vain_twice_as_many_calls_are_let_pass_up_to_256():
 def test_once_it_goes_well_it_is_tried_every_time_again():
     patience = Patience()
     tries(patience, 20)
-    while patience.lets_pass():
-        pass
-    patience.tried(in_vain=False)
+    assert tries(patience, 40, in_vain=False)[-3:] == [37, 38, 39]
     assert tries(patience, 3) == [0, 2]
 
 
@@ -57,7 +64,7 @@ def test_few_signals_are_looked_at_after_a_try_in_vain():
     patience = Patience()
     least = patience.most
     patience.heard(least, to_the_end=False)
-    patience.tried(in_vain=True)
+    patience.attempt(lambda _bars, _start: None, BARS, 0)
     assert patience.most == least
 
 
