@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bus.runtime.component import Component, Parameters, handles
-from deploy import express
+from deploy import express, parties, resting_express
 from deploy.resting_express import RestingExpress
 from deploy.run_folder import COMPLETED
 from schemas import Bar, CancelOrder, Direction, Order, OrderType, Signal, TimeInForce
@@ -162,6 +162,8 @@ def content_of(dice: Random, folder: Path) -> dict[str, Any]:
     """A topology by dice."""
     content = topology_of(dice, folder)
     parts = content["components"]
+    if dice.random() < 0.6:
+        parts["broker"] = {"class": "SimulatedBroker", "max_volume_pct": dice.choice([0.1, None])}
     parts["strategy"] = {
         "class": f"{HERE}.Quoting",
         "seed": dice.randrange(1000),
@@ -183,13 +185,27 @@ def content_of(dice: Random, folder: Path) -> dict[str, Any]:
     return content
 
 
+def bars_by_dice(dice: Random) -> str:
+    """A CSV file of bars; of some the second half is of another symbol."""
+    bars = bars_of(dice, dice.choice([50, 700, 2500, 2500, 6000]))
+    if dice.random() < 0.8:
+        return bars
+    lines = bars.splitlines()
+    half = len(lines) // 2
+    other = dice.choice([",B,", ",GOOG,"])
+    return "\n".join([*lines[:half], *(line.replace(",AAPL,", other) for line in lines[half:])])
+
+
 def outcomes(number: int, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the run that these dice give leaves behind, both ways."""
+    """What the run that these dice give leaves behind, both ways; all is taken together that can be."""
     dice = Random(number)
-    (folder / "bars.csv").write_text(bars_of(dice, dice.choice([50, 700, 2500, 2500, 6000])))
+    (folder / "bars.csv").write_text(bars_by_dice(dice))
     content = content_of(dice, folder)
-    found = outcome_of(content, folder)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resting_express, "_ALIKE", 1)
+        patch.setattr(resting_express, "_ENOUGH", 1)
+        patch.setattr(parties, "_MOST_PATIENT", 2)
+        found = outcome_of(content, folder)
         patch.setattr(express, "express_of", lambda _wiring: None)
         return found, outcome_of(content, folder)
 
@@ -218,7 +234,7 @@ def test_most_of_these_runs_end_well_and_have_stretches(tmp_path, monkeypatch):
     completed = [outcome for outcome in found if outcome["status"] == COMPLETED]
     assert len(completed) > 4
     assert sum(outcome["orders"]["filled"] for outcome in completed) > 20
-    assert sum(taken) > 10
+    assert sum(taken) > 100
 
 
 if __name__ == "__main__":
