@@ -8,6 +8,7 @@ how many bars will not be answered, for any such strategy, and lets signals be w
 from __future__ import annotations
 
 from collections import deque
+from operator import length_hint
 from typing import Any, Final
 
 from bus.errors import StopNow
@@ -129,26 +130,27 @@ class Foresight:
         return self.known if self.error is None else self.known - 1
 
     def _run_ahead(self, block: Block, end: int) -> None:
-        handler, given, clock = self._handler, self._given, self.clock
-        at = self.known
+        handler, given, clock, answers = self._handler, self._given, self.clock, self.answers
+        at, going = self.known, None
         self._patience = 1
         try:
             while at < end:
                 start, behind = self._following(block, at, end)
-                for at, bar in enumerate(block[start:behind], start):
+                going = iter(block[start:behind])
+                for bar in going:
                     clock.now_ns = bar.ts
                     handler(bar)
                     if given:
-                        for message in given:
-                            self.answers.append((at, message))
+                        at = behind - 1 - length_hint(going)
+                        answers.extend((at, message) for message in given)
                         given.clear()
-                at = behind
+                at, going = behind, None
         except StopNow:
             raise
         except BaseException as error:
             given.clear()
             self.error = error
-            end = at + 1
+            end = at + 1 if going is None else behind - length_hint(going)
         self.known = end
 
     def _following(self, block: Block, start: int, end: int) -> tuple[int, int]:

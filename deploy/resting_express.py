@@ -133,26 +133,24 @@ class RestingExpress:
             return None
         respondent.look(itertools.islice(foresight.answers, most), bars)
         answered, end = _planned(sides, foresight, respondent, bars, start, most, symbol)
-        self._patience.heard(sum(len(each.signals) for each in answered), to_the_end=end == foresight.known)
-        if sum(len(each.requests) for each in answered) < _ENOUGH:
+        resting = _counted(symbol, answered, bars[end - 1].ts)
+        self._patience.heard(resting.signals, to_the_end=end == foresight.known)
+        if resting.orders + resting.cancels < _ENOUGH:
             return None
         if self._is_logged and len(set(map(_kind_of, answered))) > max(2, len(answered) // _ALIKE):
             return None
-        return self._take(sides, answered, bars, start, end, symbol)
+        return self._take(sides, resting, bars, start, end)
 
-    def _take(self, sides: _Sides, answered: list[Answered], bars: Block, start: int, end: int, symbol: str) -> Stretch:
+    def _take(self, sides: _Sides, resting: RestingOrders, bars: Block, start: int, end: int) -> Stretch:
         """Let all components take the bars of a plan."""
-        self._foresight.clock.now_ns = end_ts = bars[end - 1].ts
-        types = [type(request) for each in answered for request in each.requests]
-        orders, cancels = types.count(Order), types.count(CancelOrder)
-        resting = RestingOrders(symbol, answered, end_ts, orders, cancels)
+        self._foresight.clock.now_ns = resting.end_ts
         sides.orders.take(resting, sides.broker.name)
         sides.broker.take(resting, bars, start, end)
         self.components["portfolio"].on_block(bars, start, end)
-        self.components["coordinator"].take_orders(orders)
-        signals = sum(len(each.signals) for each in answered)
-        self._foresight.pass_on(end, signals)
-        self._respondent.pass_on(signals)
+        self.components["coordinator"].take_orders(resting.orders)
+        self._foresight.pass_on(end, resting.signals)
+        self._respondent.pass_on(resting.signals)
+        symbol, answered, _, signals, orders, cancels = resting
         counts: dict[type[Message], int] = {
             Signal: signals,
             Order: orders,
@@ -239,6 +237,14 @@ def _planned(
             return answered, each.at
         answered.append(each)
     return answered, reach.first
+
+
+def _counted(symbol: str, answered: list[Answered], end_ts: int) -> RestingOrders:
+    signals, types = 0, list[type[Request]]()
+    for each in answered:
+        signals += len(each.signals)
+        types += map(type, each.requests)
+    return RestingOrders(symbol, answered, end_ts, signals, types.count(Order), types.count(CancelOrder))
 
 
 def _by_bar(heard: Iterable[tuple[tuple[int, Signal], list[Request]]], bars: Block) -> Iterator[Answered]:

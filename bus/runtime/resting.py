@@ -39,6 +39,7 @@ class RestingOrders(NamedTuple):
     symbol: str
     answered: list[Answered]
     end_ts: int
+    signals: int
     orders: int
     cancels: int
     """How many there are."""

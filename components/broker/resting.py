@@ -46,7 +46,7 @@ class Reach:
     @property
     def first(self) -> int:
         """The index of the first bar that reaches an order, as things are; `end` if none does."""
-        return min(self.reached.values(), default=self.end)
+        return min(self.reached.values()) if self.reached else self.end
 
     def add(self, order: Order, at: int) -> None:
         """An order comes with the bar with this index."""

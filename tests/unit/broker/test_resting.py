@@ -191,7 +191,7 @@ def settled(together: bool, story: list[Answered] = STORY) -> SimulatedBroker:
         bench.publish(SubmitOrder(limit(f"old-{number}", price), "broker"))
     if together:
         types = [type(request) for each in story for request in each.requests]
-        resting = RestingOrders("AAPL", story, BARS[4].ts, types.count(Order), types.count(CancelOrder))
+        resting = RestingOrders("AAPL", story, BARS[4].ts, 0, types.count(Order), types.count(CancelOrder))
         matching = broker.resting()
         assert matching is not None
         matching.take(resting, BARS, 0, len(BARS))
