@@ -20,6 +20,7 @@ from bus.stretch_records import (
     Numbers,
     Part,
     Pattern,
+    alike,
     equally_long,
     lengths_in_counter,
     lengths_of,
@@ -85,10 +86,8 @@ def pattern_of(script: Script) -> Pattern:
             words.append(np.array([[value_at(message, name) for message in messages]]).view(np.int64))
         for name in text_names:
             part.texts[name] = len(columns)  # type: ignore[index]
-            if name == PAYLOAD:
-                columns.append(equally_long(list(map(encode, messages))))
-            else:
-                columns.append(texts([value_at(message, name) for message in messages]))
+            values = messages if name == PAYLOAD else [value_at(message, name) for message in messages]
+            columns.append(texts(values) if isinstance(values[0], str) else equally_long(list(map(encode, values))))
         parts.append(part)
     return Pattern(np.array(at, np.int64), kind, np.concatenate(words), columns, lambda: parts)
 
@@ -327,6 +326,28 @@ def test_the_last_of_many_fields_is_found_whatever_is_before_it():
     words = ("order.limit_price", "order.expire_ts", "order.quantity", "order.ts")
     said = Said(MANAGER, 0, submit, words, ("order.order_id", "order.reason"))
     assert_same([run_of(6)], [("kind", [said], [0, 1, 4])])
+
+
+def test_a_message_within_another_may_be_given_as_it_is():
+    def submit(n: int) -> SubmitOrder:
+        reason = "x" * 300
+        return SubmitOrder(a_numbered_order(n, limit_price=90.0 + n, reason=reason), "broker of some name")
+
+    assert_same([run_of(5)], [("kind", [Said(MANAGER, 0, submit, (), ("order",))], [0, 2, 3])])
+
+
+def test_rows_are_alike_that_have_the_same_in_all_columns():
+    columns = np.array([3, 3, 900, 3, 900]), np.array([0, 1, 0, 0, 0])
+    assert [these.tolist() for these in alike(*columns)] == [[0, 3], [1], [2, 4]]
+
+
+def test_rows_of_very_many_kinds_are_told_apart():
+    columns = [np.arange(300) % step for step in (300, 150, 100, 75)]
+    assert [these.tolist() for these in alike(*columns)] == [[n] for n in range(300)]
+
+
+def test_nothing_is_alike_where_there_is_nothing():
+    assert list(alike(np.zeros(0, np.int64))) == []
 
 
 @pytest.mark.parametrize("reason", ["", "x", "x" * 40, "ü" * 200])
