@@ -29,16 +29,22 @@ from bus.runtime.plain import LARGE, PlainOrders
 from bus.stretch_records import Pattern
 from bus.topics import Wiring
 from components.broker.plain import PlainMatching
-from components.broker.simulated import SimulatedBroker
 from components.coordinator.coordinator import BacktestCoordinator
-from components.order_manager.order_manager import OrderManager
 from components.order_manager.plain import PlainRouting
 from components.portfolio.plain import PlainBooking
-from components.portfolio.portfolio import Portfolio
 from components.risk.plain import PlainSizing
 from components.risk.stub import RiskStub
 from deploy.express_patterns import Happened, joined, patterns_of
-from deploy.parties import AHEAD, TIMES, Patience, components_by_type, sources_by_type, symbol_of, take_nothing_else
+from deploy.parties import (
+    AHEAD,
+    OURS,
+    TIMES,
+    Patience,
+    components_by_type,
+    sources_by_type,
+    symbol_of,
+    take_nothing_else,
+)
 from deploy.resting_express import resting_express_of
 from schemas import Bar, ClosedTrade, Fill, Message, Order, OrderStatus, PositionUpdate, Signal, SubmitOrder
 
@@ -54,14 +60,10 @@ _TAKERS: Final[dict[type[Message], frozenset[str]]] = {
 }
 """All that plain orders bring about, and the types of the components that take it; one of each type, and no others."""
 _CLASSES: Final[dict[str, type[Component] | None]] = {
+    **OURS,
     "strategy": None,
-    "broker": SimulatedBroker,
-    "order_manager": OrderManager,
-    "portfolio": Portfolio,
     "risk_manager": RiskStub,
-    "coordinator": BacktestCoordinator,
 }
-"""Those of which it is known what they do."""
 _ENOUGH: Final = 24
 """So many signals and fills at least are worth a stretch."""
 _MOST_LENGTHS: Final = 6

@@ -7,9 +7,21 @@ from typing import Any, Final
 
 from bus.express import Stretch
 from bus.runtime.block import Block
+from bus.runtime.component import Component
 from bus.topics import Wiring
+from components.broker.simulated import SimulatedBroker
+from components.coordinator.coordinator import BacktestCoordinator
+from components.order_manager.order_manager import OrderManager
+from components.portfolio.portfolio import Portfolio
 from schemas import Bar, Message
 
+OURS: Final[Mapping[str, type[Component]]] = {
+    "broker": SimulatedBroker,
+    "order_manager": OrderManager,
+    "portfolio": Portfolio,
+    "coordinator": BacktestCoordinator,
+}
+"""By component type, those of which it is known what they do with orders."""
 AHEAD: Final = 4096
 """So many bars are looked at ahead, at most."""
 TIMES: Final = range(2**32, 2**63)

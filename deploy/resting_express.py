@@ -25,13 +25,9 @@ from bus.runtime.runner import emitted_types
 from bus.stretch_records import Pattern
 from bus.topics import Wiring
 from components.broker.resting import Reach, RestingMatching
-from components.broker.simulated import SimulatedBroker
-from components.coordinator.coordinator import BacktestCoordinator
-from components.order_manager.order_manager import OrderManager
 from components.order_manager.resting import RestingRouting
-from components.portfolio.portfolio import Portfolio
-from deploy.parties import AHEAD, Patience, components_by_type, sources_by_type, symbol_of, take_nothing_else
-from deploy.resting_patterns import Happened, patterns_of
+from deploy.parties import AHEAD, OURS, Patience, components_by_type, sources_by_type, symbol_of, take_nothing_else
+from deploy.resting_patterns import patterns_of
 from schemas import (
     Bar,
     BrokerReport,
@@ -56,14 +52,10 @@ _TAKERS: Final[dict[type[Message], frozenset[str]]] = {
 }
 """All that resting orders bring about, and the types of the components that take it."""
 _CLASSES: Final[dict[str, type[Component] | None]] = {
+    **OURS,
     "strategy": None,
     "risk_manager": None,
-    "broker": SimulatedBroker,
-    "order_manager": OrderManager,
-    "portfolio": Portfolio,
-    "coordinator": BacktestCoordinator,
 }
-"""Those of which it is known what they do."""
 _ENOUGH: Final = 12
 """So many orders and cancels at least are worth a stretch."""
 _MOST_REQUESTS: Final = 8
@@ -109,11 +101,11 @@ class RestingExpress:
         """Take the bars from `start` on, if many orders and cancels come of them and no bar reaches an order."""
         return self._patience.attempt(self._stretch, bars, start)
 
-    def messages(self, _message_type: type[Message], _happened: Happened) -> Iterator[Message]:
+    def messages(self, _message_type: type[Message], _happened: RestingOrders) -> Iterator[Message]:
         """Nothing comes of a stretch that anybody could be told of."""
         return iter(())
 
-    def patterns(self, stretches: Sequence[tuple[int, Happened]]) -> list[Pattern]:
+    def patterns(self, stretches: Sequence[tuple[int, RestingOrders]]) -> list[Pattern]:
         """As `patterns_of` gives."""
         return patterns_of(stretches, self.sources, self.components["broker"].name)
 
@@ -150,7 +142,7 @@ class RestingExpress:
         self.components["coordinator"].take_orders(resting.orders)
         self._foresight.pass_on(end, resting.signals)
         self._respondent.pass_on(resting.signals)
-        symbol, answered, _, signals, orders, cancels = resting
+        symbol, _, _, signals, orders, cancels = resting
         counts: dict[type[Message], int] = {
             Signal: signals,
             Order: orders,
@@ -160,7 +152,7 @@ class RestingExpress:
             SubmitCancel: cancels,
             BrokerReport: cancels,
         }
-        return Stretch(end, symbol, counts, Happened(symbol, answered))
+        return Stretch(end, symbol, counts, resting)
 
 
 class _Sides(NamedTuple):

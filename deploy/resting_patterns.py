@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bus.runtime.resting import Answered, Request
+from bus.runtime.resting import Answered, Request, RestingOrders
 from bus.stretch_records import PAYLOAD, Part, Pattern, alike, equally_long
 from components.order_manager.record import first_steps
 from components.order_manager.resting import cancelled
@@ -20,18 +20,11 @@ _TS: Final = {"ts": 0}
 """The one number that differs: the time of the bar."""
 
 
-class Happened(NamedTuple):
-    """All that a stretch brought about."""
-
-    symbol: str
-    answered: Sequence[Answered]
-
-
 _Form = tuple[Any, ...]
 """The symbol, which orders and cancels come with a bar, and with how many of them its signals are answered."""
 
 
-def patterns_of(stretches: Sequence[tuple[int, Happened]], sources: dict[str, int], broker: str) -> list[Pattern]:
+def patterns_of(stretches: Sequence[tuple[int, RestingOrders]], sources: dict[str, int], broker: str) -> list[Pattern]:
     """The patterns of the answers to the bars of stretches that followed each other."""
     symbol, by_form = stretches[0][1].symbol, dict[_Form, list[tuple[int, Answered]]]()
     for shift, happened in stretches:

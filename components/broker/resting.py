@@ -118,7 +118,7 @@ class RestingMatching:
     def reach(self, bars: Block, start: int, end: int, symbol: str) -> Reach:
         """Which bars from `start` to before `end`, or to before the first unusual one, reach orders."""
         lows, highs = bars.array("low")[start:end], bars.array("high")[start:end]
-        is_usual: NDArray[np.bool_] = (lows == lows) & (highs == highs)
+        is_usual: NDArray[np.bool_] = ~(np.isnan(lows) | np.isnan(highs))
         if self._venue.settings.max_volume_pct is not None:
             volumes = bars.array("volume")[start:end]
             is_usual &= (volumes > 0) & (volumes < LARGE)

@@ -191,7 +191,7 @@ class SimulatedBroker(BrokerBase):
         """How it fills many plain orders at once; None when it does not: a model learns, or is not one of ours."""
         from components.broker.plain import PlainMatching  # and with it numpy, which a broker elsewhere does not need
 
-        if self._learns or not self._models_are_ours():
+        if self._learns or not _are_ours(self._slippage, self._commission):
             return None
         return PlainMatching(self.name, self._venue, self._set_quiet)
 
@@ -199,18 +199,18 @@ class SimulatedBroker(BrokerBase):
         """How it works many resting orders at once; None when it does not: a model is not one of ours."""
         from components.broker.resting import RestingMatching
 
-        if not self._models_are_ours():
+        if not _are_ours(self._slippage, self._commission):
             return None
         return RestingMatching(self.name, self._venue, self.on_block, self._set_quiet)
-
-    def _models_are_ours(self) -> bool:
-        models = self._slippage, self._commission
-        return all(type(model).__module__.startswith("components.") for model in models)
 
     def _set_quiet(self, was_asked: bool = False) -> None:
         """When all has been done; whether something was asked of it behind the last market data."""
         desk = self._desk
         self.quiet = _NOTHING if was_asked or desk.orders or desk.in_flight else _MARKET_DATA
+
+
+def _are_ours(*models: object) -> bool:
+    return all(type(model).__module__.startswith("components.") for model in models)
 
 
 def _settings(parameters: SimulatedBrokerParameters, rng: Random) -> MatchSettings:

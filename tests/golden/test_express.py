@@ -220,15 +220,19 @@ def outcome_of(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     return outcome
 
 
+def one_by_one(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What the run of single messages leaves behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(express, "express_of", lambda _wiring: None)
+        return outcome_of(content, folder)
+
+
 def differing(number: int, folder: Path) -> list[str]:
     """What differs between the two ways of the run that these dice give."""
     dice = Random(number)
     (folder / "bars.csv").write_text(bars_of(dice, dice.choice([50, 700, 2500, 2500, 6000])))
     content = topology_of(dice, folder)
-    found = outcome_of(content, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(express, "express_of", lambda _wiring: None)
-        expected = outcome_of(content, folder)
+    found, expected = outcome_of(content, folder), one_by_one(content, folder)
     return [what for what, value in expected.items() if found[what] != value]
 
 

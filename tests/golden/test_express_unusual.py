@@ -17,7 +17,7 @@ from components.models.slippage import SlippageModel
 from deploy import express
 from deploy.run_folder import COMPLETED
 from schemas import Bar, Direction, FeeLine, Signal
-from tests.golden.test_express import STRATEGY, bars_of, outcome_of
+from tests.golden.test_express import STRATEGY, bars_of, one_by_one, outcome_of
 from tests.support.builders import T0, a_bar
 
 
@@ -82,14 +82,11 @@ def topology_of(folder: Path, size: float | None, **broker: Any) -> dict[str, An
 
 
 @pytest.fixture
-def outcomes(tmp_path, monkeypatch):
+def outcomes(tmp_path):
     """What becomes of a run whose books do not add up any more, together and one by one."""
     (tmp_path / "bars.csv").write_text(bars_of(Random(0), 700))
     content = topology_of(tmp_path, 1e307, max_volume_pct=None)
-    together = outcome_of(content, tmp_path)
-    monkeypatch.setattr(express, "express_of", lambda _wiring: None)
-    single = outcome_of(content, tmp_path)
-    return together, single
+    return outcome_of(content, tmp_path), one_by_one(content, tmp_path)
 
 
 def test_books_that_do_not_add_up_end_the_run(outcomes):
@@ -104,22 +101,21 @@ def test_it_ends_as_with_single_messages(outcomes, what):
     assert together[what] == single[what]
 
 
-def outcomes_with(folder: Path, monkeypatch: pytest.MonkeyPatch, **broker: Any) -> list[dict[str, Any]]:
+def outcomes_with(folder: Path, **broker: Any) -> list[dict[str, Any]]:
     """What becomes of a run with such costs, together and one by one."""
     (folder / "bars.csv").write_text(bars_of(Random(0), 700))
     content = topology_of(folder, None, **broker)
-    together = outcome_of(content, folder)
-    monkeypatch.setattr(express, "express_of", lambda _wiring: None)
-    return [together, outcome_of(content, folder)]
+    return [outcome_of(content, folder), one_by_one(content, folder)]
 
 
 def model(kind: type) -> dict[str, str]:
-    return {"model": f"{__name__}.{kind.__name__}"}
+    """The section of a model of a test's own."""
+    return {"model": f"{kind.__module__}.{kind.__name__}"}
 
 
 @pytest.mark.parametrize("costs", [{"slippage": model(Fails)}, {"commission": model(FailsToCharge)}])
-def test_a_model_that_fails_ends_the_run_as_with_single_messages(costs, tmp_path, monkeypatch):
-    together, single = outcomes_with(tmp_path, monkeypatch, **costs)
+def test_a_model_that_fails_ends_the_run_as_with_single_messages(costs, tmp_path):
+    together, single = outcomes_with(tmp_path, **costs)
     assert "component 'broker' failed: ValueError: no more" in single["error"][0]
     assert together == single
 
@@ -127,8 +123,8 @@ def test_a_model_that_fails_ends_the_run_as_with_single_messages(costs, tmp_path
 @pytest.mark.parametrize(
     "costs", [{"slippage": model(WholePrices)}, {"commission": model(WholeCosts)}, {"commission": model(WholeFees)}]
 )
-def test_numbers_that_a_model_gives_as_ints_are_kept_as_with_single_messages(costs, tmp_path, monkeypatch):
-    together, single = outcomes_with(tmp_path, monkeypatch, **costs)
+def test_numbers_that_a_model_gives_as_ints_are_kept_as_with_single_messages(costs, tmp_path):
+    together, single = outcomes_with(tmp_path, **costs)
     assert single["status"] == COMPLETED
     for what, value in single.items():
         assert together[what] == value, what
@@ -194,9 +190,7 @@ def compared(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(express.OrderExpress, "stretch", lambda *of: taken.append(found := stretch(*of)) or found)
             together = outcome_of(content, tmp_path)
-        with monkeypatch.context() as patch:
-            patch.setattr(express, "express_of", lambda _wiring: None)
-            single = outcome_of(content, tmp_path)
+        single = one_by_one(content, tmp_path)
         assert any(found is not None for found in taken), "nothing was taken together"
         return [what for what, value in single.items() if repr(together[what]) != repr(value)]
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from bus.runtime.component import Component, Parameters, Source, handles
+from bus.runtime.component import Component, Parameters, handles
 from components.models.commission import CommissionModel
 from components.models.slippage import SlippageModel
-from deploy import express
 from deploy.resting_express import RestingExpress
 from deploy.run_folder import COMPLETED
 from schemas import Bar, CancelOrder, ClosedTrade, Direction, Fill, Message, Order, OrderStatus, OrderType, Signal
-from tests.golden.test_express import bars_of, outcome_of
+from tests.golden.test_express import bars_of, one_by_one, outcome_of
+from tests.golden.test_express_unusual import Tape, model
 from tests.golden.test_resting import HERE
 from tests.support.builders import T0, a_bar
 
@@ -121,7 +121,7 @@ class HearsMore(Component):
 
 
 def own(kind: type) -> dict[str, str]:
-    return {"class": f"{__name__}.{kind.__name__}"}
+    return {"class": f"{kind.__module__}.{kind.__name__}"}
 
 
 def test_who_hears_nothing_that_comes_of_them_does_not_matter(tmp_path, taken):
@@ -142,17 +142,6 @@ def test_a_risk_manager_that_hears_more_does(risk, tmp_path, taken):
     (tmp_path / "bars.csv").write_text(bars_of(Random(1), 300))
     outcome_of(content_of(tmp_path, risk_manager=risk), tmp_path)
     assert not taken
-
-
-class Tape(Source):
-    """Bars from a test, in its own blocks."""
-
-    component_type = "data_handler"
-    emits = (Bar,)
-    bars: ClassVar[list[list[Bar]]] = []
-
-    def blocks(self) -> list[list[Bar]]:
-        return self.bars
 
 
 class Raises(Component):
@@ -312,10 +301,6 @@ class FailsToForget(CommissionModel):
             raise ValueError("no more")
 
 
-def model(kind: type) -> dict[str, str]:
-    return {"model": f"{__name__}.{kind.__name__}"}
-
-
 @pytest.mark.parametrize("costs", [{"slippage": model(FailsToLearn)}, {"commission": model(FailsToForget)}])
 def test_a_model_that_fails_ends_the_run_as_with_single_messages(costs, tmp_path, taken):
     (tmp_path / "bars.csv").write_text(bars_of(Random(1), 300))
@@ -333,9 +318,7 @@ def compared(tmp_path, monkeypatch, taken):
         content = content_of(tmp_path, data_handler=own(Tape), **components)
         content["backtest"] = {"instruments": [{"symbol": "AAPL", "lot_size": lot_size}], "close_at_end": "none"}
         together = outcome_of(content, tmp_path)
-        with monkeypatch.context() as patch:
-            patch.setattr(express, "express_of", lambda _wiring: None)
-            single = outcome_of(content, tmp_path)
+        single = one_by_one(content, tmp_path)
         assert taken, "nothing was taken together"
         return [what for what, value in single.items() if repr(together[what]) != repr(value)]
 
