@@ -8,44 +8,21 @@ them.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gc
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
 
 from deploy.plan import Plan
 from tests.benchmarks.workloads import WORKLOADS, plan_for, run
+from tests.support.tracing import traced
 
 ROOT: Final = Path(__file__).parents[2]
 AFTER_THE_RUN: Final = ("_write_results",)
 """Functions of the launcher that are no part of the run call."""
-
-
-@contextlib.contextmanager
-def traced(on_frame: Callable[..., Any], on_call: Callable[..., Any] | None = None) -> Iterator[None]:
-    """Trace this thread, and profile it too, until the end, with nobody's garbage collected meanwhile.
-
-    The collector comes when there are enough objects in the whole process, and calls what others want called:
-    finalizers, callbacks of weak references, those in `gc.callbacks`. None of it is the run's, and no two runs have the
-    same of it.
-    """
-    before, collects = sys.gettrace(), gc.isenabled()
-    gc.collect()
-    gc.disable()
-    sys.setprofile(on_call)
-    sys.settrace(on_frame)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
-        sys.setprofile(None)
-        if collects:
-            gc.enable()
 
 
 class Tally:

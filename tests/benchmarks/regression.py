@@ -28,9 +28,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
-from tests.benchmarks.instructions import traced
 from tests.benchmarks.result import Result
 from tests.benchmarks.workloads import plan_for, run
+from tests.support.tracing import traced
 
 BASELINE: Final = Path(__file__).with_name("baseline.json")
 ALLOWANCE: Final = 1.25

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from tests.support.tracing import traced
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _OURS = tuple(str(ROOT / folder) + "/" for folder in ("components", "tests"))
@@ -36,11 +37,10 @@ def interleaved(first: Callable[[], Any], second: Callable[[], Any], stop_at: in
         return on_event
 
     def work() -> None:
-        sys.settrace(on_event)
         try:
-            first()
+            with traced(on_event):
+                first()
         finally:
-            sys.settrace(None)
             stopped.set()
 
     one = threading.Thread(target=work, daemon=True)

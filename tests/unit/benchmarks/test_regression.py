@@ -9,8 +9,8 @@ import json
 import pytest
 
 from tests.benchmarks import regression
-from tests.benchmarks.instructions import traced
 from tests.benchmarks.regression import CASES, PYTHON, Case, allowance, counts_a_bar, main, measure_times
+from tests.support.tracing import traced
 
 FOUND = {"W2: calls": 100.0, "W2: instructions": 900.0, "W2: time": 4.0}
 

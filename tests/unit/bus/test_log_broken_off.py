@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from bus.record import encode_record
 from bus.runtime.settings import RunContext
 from tests.support.builders import a_bar
 from tests.support.parts import Bars, EveryNth
+from tests.support.tracing import traced
 from tests.support.transports import KeepingLog, wiring_of
 
 LONG = SEAL_BYTES // 3
@@ -58,14 +58,11 @@ def broken_off(write: Callable[[], None], line: int, *modules: ModuleType) -> bo
             raise StopNow("now")
         return on_event
 
-    before = sys.gettrace()
-    sys.settrace(on_event)
     try:
-        write()
+        with traced(on_event):
+            write()
     except StopNow:
         return True
-    finally:
-        sys.settrace(before)
     return False
 
 

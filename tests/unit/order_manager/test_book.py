@@ -1,4 +1,3 @@
-import sys
 from unittest import mock
 
 import numpy as np
@@ -13,6 +12,7 @@ from components.order_manager.record import FilledOrders, OrderRecord, fill_whol
 from schemas import Direction, GroupType, OrderState
 from tests.support.builders import DAY_NS, T0, an_order
 from tests.support.states import state_of
+from tests.support.tracing import traced
 
 
 def a_record(book: OrderBook, order_id: str, state: OrderState = OrderState.ROUTED, **order) -> OrderRecord:
@@ -172,12 +172,8 @@ def test_handling_an_order_runs_the_same_number_of_lines_however_many_went_befor
             count += event == "line"
             return trace
 
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
+        with traced(trace):
             move(book, a_record(book, order_id), OrderState.FILLED)
-        finally:
-            sys.settrace(before)
         return count
 
     for n in range(200):
