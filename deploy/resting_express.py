@@ -20,7 +20,7 @@ from bus.foresight import Foresight, can_be_foreseen
 from bus.respondent import Respondent, can_respond
 from bus.runtime.block import Block
 from bus.runtime.component import Component
-from bus.runtime.resting import Answered, Request, RestingOrders
+from bus.runtime.resting import Answered, Came, Cancelled, Request, RestingOrders
 from bus.runtime.runner import emitted_types
 from bus.stretch_records import Pattern
 from bus.topics import Wiring
@@ -124,25 +124,26 @@ class RestingExpress:
         if not foresight.answers:
             return None
         respondent.look(itertools.islice(foresight.answers, most), bars)
-        answered, end = _planned(sides, foresight, respondent, bars, start, most, symbol)
-        resting = _counted(symbol, answered, bars[end - 1].ts)
-        self._patience.heard(resting.signals, to_the_end=end == foresight.known)
-        if resting.orders + resting.cancels < _ENOUGH:
+        resting, end = _planned(sides, foresight, respondent, bars, start, most, symbol)
+        answered, came, cancelled = resting.answered, resting.came, resting.cancelled
+        signals = sum(len(each.signals) for each in answered)
+        self._patience.heard(signals, to_the_end=end == foresight.known)
+        if len(came) + len(cancelled) < _ENOUGH:
             return None
         if self._is_logged and len(set(map(_kind_of, answered))) > max(2, len(answered) // _ALIKE):
             return None
-        return self._take(sides, resting, bars, start, end)
+        return self._take(sides, resting, signals, bars, start, end)
 
-    def _take(self, sides: _Sides, resting: RestingOrders, bars: Block, start: int, end: int) -> Stretch:
-        """Let all components take the bars of a plan."""
+    def _take(self, sides: _Sides, resting: RestingOrders, signals: int, bars: Block, start: int, end: int) -> Stretch:
+        """Let all components take the bars of a plan; so many signals come of them."""
+        orders, cancels = len(resting.came), len(resting.cancelled)
         self._foresight.clock.now_ns = resting.end_ts
         sides.orders.take(resting, sides.broker.name)
         sides.broker.take(resting, bars, start, end)
         self.components["portfolio"].on_block(bars, start, end)
-        self.components["coordinator"].take_orders(resting.orders)
-        self._foresight.pass_on(end, resting.signals)
-        self._respondent.pass_on(resting.signals)
-        symbol, _, _, signals, orders, cancels = resting
+        self.components["coordinator"].take_orders(orders)
+        self._foresight.pass_on(end, signals)
+        self._respondent.pass_on(signals)
         counts: dict[type[Message], int] = {
             Signal: signals,
             Order: orders,
@@ -152,7 +153,7 @@ class RestingExpress:
             SubmitCancel: cancels,
             BrokerReport: cancels,
         }
-        return Stretch(end, symbol, counts, resting)
+        return Stretch(end, resting.symbol, counts, resting)
 
 
 class _Sides(NamedTuple):
@@ -167,42 +168,51 @@ class _Sides(NamedTuple):
 
 
 class _Admission:
-    """Admits orders and cancels of a symbol one after another, and tells a `reach` of them.
-
-    When something was not admitted, it is not to be asked again: part of what came with it may have been.
-    """
+    """Admits orders and cancels of a symbol one after another, and tells a `reach` of them."""
 
     def __init__(self, sides: _Sides, reach: Reach, symbol: str) -> None:
         self._sides = sides
         self._reach = reach
         self._symbol = symbol
         self._accepts = sides.orders.acceptor(sides.broker.name)
-        self._came: dict[str, int] = {}
-        """By the ids of the orders that have come, the index of the bar."""
-        self._ended: set[str] = set()
+        self._ended = sides.broker.ended
+        self.came: dict[str, Came] = {}
+        self.cancelled: dict[str, Cancelled] = {}
+        """What was admitted, as `RestingOrders` has it."""
 
-    def admits(self, requests: list[Request], at: int) -> bool:
-        """Whether the orders would rest, and the cancels end such as came before this bar; from now on they do."""
-        came, ended, has_ended = self._came, self._ended, self._sides.broker.has_ended
-        for request in requests:
+    def admits(self, bar: Answered) -> bool:
+        """Whether the orders would rest, and the cancels end such as came before this bar; from now on they do.
+
+        When they do not, nothing else is to be admitted: the reach has heard of part of them.
+        """
+        came, cancelled, ts = self.came, self.cancelled, bar.ts
+        for request in bar.requests:
             order_id = request.order_id
-            came_at = came.get(order_id)
+            known = came.get(order_id)
             if type(request) is not Order:
-                if order_id in ended or not (self._rests(order_id) if came_at is None else came_at < at):
-                    return False
-                ended.add(order_id)
+                if order_id in cancelled or not (self._rests(order_id) if known is None else known.ts < ts):
+                    return self._refuse(ts)
+                cancelled[order_id] = Cancelled(request.reason, ts)
                 self._reach.reached.pop(order_id, None)
             elif (
-                came_at is not None
+                known is not None
                 or request.symbol != self._symbol
                 or not self._accepts(request)
-                or has_ended(order_id)
+                or order_id in self._ended
             ):
-                return False
+                return self._refuse(ts)
             else:
-                came[order_id] = at
-                self._reach.add(request, at)
+                came[order_id] = Came(request, ts)
+                self._reach.add(request, bar.at)
         return True
+
+    def _refuse(self, ts: int) -> bool:
+        """Admit nothing of what comes with the bar at `ts`."""
+        while self.came and next(reversed(self.came.values())).ts == ts:
+            self.came.popitem()
+        while self.cancelled and next(reversed(self.cancelled.values())).ts == ts:
+            self.cancelled.popitem()
+        return False
 
     def _rests(self, order_id: str) -> bool:
         """Whether it is an order that came before the stretch and rests."""
@@ -213,7 +223,7 @@ class _Admission:
 @np.errstate(all="ignore")  # as floats of Python's; a strategy may have said otherwise
 def _planned(
     sides: _Sides, foresight: Foresight, respondent: Respondent, bars: Block, start: int, most: int, symbol: str
-) -> tuple[list[Answered], int]:
+) -> tuple[RestingOrders, int]:
     """What is answered so many signals at most, and before which bar the stretch ends: the first that is not plain."""
     end = foresight.known if foresight.error is None else foresight.known - 1
     known = min(most, len(respondent.answers))
@@ -224,19 +234,15 @@ def _planned(
     heard = zip(foresight.answers, respondent.answers, strict=False)
     for each in _by_bar(itertools.islice(heard, known), bars):
         if each.at >= reach.first:
+            end = reach.first
             break
-        if len(each.requests) > _MOST_REQUESTS or not admission.admits(each.requests, each.at):
-            return answered, each.at
+        if len(each.requests) > _MOST_REQUESTS or not admission.admits(each):
+            end = each.at
+            break
         answered.append(each)
-    return answered, reach.first
-
-
-def _counted(symbol: str, answered: list[Answered], end_ts: int) -> RestingOrders:
-    signals, types = 0, list[type[Request]]()
-    for each in answered:
-        signals += len(each.signals)
-        types += map(type, each.requests)
-    return RestingOrders(symbol, answered, end_ts, signals, types.count(Order), types.count(CancelOrder))
+    else:
+        end = reach.first
+    return RestingOrders(symbol, answered, bars[end - 1].ts, admission.came, admission.cancelled), end
 
 
 def _by_bar(heard: Iterable[tuple[tuple[int, Signal], list[Request]]], bars: Block) -> Iterator[Answered]:

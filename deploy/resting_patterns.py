@@ -10,8 +10,7 @@ import numpy as np
 
 from bus.runtime.resting import Answered, Request, RestingOrders
 from bus.stretch_records import PAYLOAD, Part, Pattern, alike, equally_long
-from components.order_manager.record import first_steps
-from components.order_manager.resting import cancelled
+from components.order_manager.record import cancelled, first_steps
 from schemas import BrokerReport, CancelOrder, Order, ReportType, SubmitCancel, SubmitOrder
 from schemas.codec import encode
 

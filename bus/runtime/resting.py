@@ -5,6 +5,7 @@ They come and are cancelled on the closes of bars of one symbol, in a stretch of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +29,20 @@ class Answered(msgspec.Struct, eq=False, gc=False):
     requests: list[Request]
 
 
+class Came(msgspec.Struct, eq=False, gc=False):
+    """An order, and when it came."""
+
+    order: Order
+    ts: int
+
+
+class Cancelled(msgspec.Struct, eq=False, gc=False):
+    """Why an order was cancelled, and when."""
+
+    reason: str
+    ts: int
+
+
 class RestingOrders(NamedTuple):
     """What comes in a stretch of bars.
 
@@ -39,7 +54,12 @@ class RestingOrders(NamedTuple):
     symbol: str
     answered: list[Answered]
     end_ts: int
-    signals: int
-    orders: int
-    cancels: int
-    """How many there are."""
+    came: dict[str, Came]
+    """The orders by their ids, as they came."""
+    cancelled: dict[str, Cancelled]
+    """What was cancelled, one after another, by id; some of it has come before the stretch."""
+
+    def left(self) -> Iterator[tuple[int, Came]]:
+        """The orders that work at the end, each with its number among all that came, from 0."""
+        cancelled = self.cancelled
+        return ((n, came) for n, (order_id, came) in enumerate(self.came.items()) if order_id not in cancelled)

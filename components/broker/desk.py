@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from bus.runtime.clock import Clock
@@ -197,7 +197,7 @@ class Desk:
         if len(ids) > FINAL_ORDERS_KEPT:
             del final[ids.popleft()]
 
-    def remember(self, order_ids: list[str], state: OrderState) -> None:
+    def remember(self, order_ids: Collection[str], state: OrderState) -> None:
         """Keep what has become of orders that are not among those that work, and forget all else of them."""
         if self.forget is not None:
             for order_id in order_ids:

@@ -6,7 +6,8 @@ What happens is what `feed`, `gateway` and `Desk.end` do one message after anoth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -106,9 +107,10 @@ class RestingMatching:
             and book.last_ts < bars[start].ts
         )
 
-    def has_ended(self, order_id: str) -> bool:
-        """Whether an order with this id is remembered as one that does not work any more."""
-        return order_id in self._venue.desk.final
+    @property
+    def ended(self) -> Container[str]:
+        """The ids of orders that are remembered as such that do not work any more."""
+        return self._venue.desk.final
 
     def rests(self, order_id: str, symbol: str) -> bool:
         """Whether an order works that came as a plain limit order and is as it was then."""
@@ -132,25 +134,18 @@ class RestingMatching:
         desk = self._venue.desk
         book, numbers = desk.books[resting.symbol], desk.numbers
         self._on_idle_bars(bars, start, end)
-        come: dict[str, tuple[Order, int, int]] = {}
-        cancelled: list[str] = []
-        for bar in resting.answered:
-            ts = bar.ts
-            for request in bar.requests:
-                order_id = request.order_id
-                if type(request) is Order:
-                    come[order_id] = request, next(numbers), ts
-                    book.arriving_by = ts
-                    continue
-                cancelled.append(order_id)
-                if come.pop(order_id, None) is None:
-                    book.remove(desk.orders.pop(order_id))
-        desk.remember(cancelled, OrderState.CANCELLED)
-        for order_id, came in come.items():
-            order = desk.orders[order_id] = Working.of(*came)
-            book.place(order)
-            if order.arrival_ts == resting.end_ts:
-                book.fresh.append(order)
+        for order_id in resting.cancelled:
+            if order_id in desk.orders:
+                book.remove(desk.orders.pop(order_id))
+        desk.remember(resting.cancelled, OrderState.CANCELLED)
+        taken = list(islice(numbers, len(resting.came)))
+        for place, came in resting.left():
+            working = desk.orders[came.order.order_id] = Working.of(came.order, taken[place], came.ts)
+            book.place(working)
+            if came.ts == resting.end_ts:
+                book.fresh.append(working)
             else:
-                order.arrived = order.rested = True
+                working.arrived = working.rested = True
+        if resting.came:
+            book.arriving_by = next(reversed(resting.came.values())).ts
         self._settled(resting.answered[-1].ts == resting.end_ts)

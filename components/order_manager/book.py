@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from components.order_manager.record import FilledOrders, OrderRecord
+from components.order_manager.record import CancelledOrders, FilledOrders, OrderRecord
 from schemas.enums import GroupType, OrderState
 from schemas.orders import Order
 
@@ -26,10 +26,11 @@ class OrderBook:
         self.dropped = 0
         self.active: dict[str, OrderRecord] = {}
         self._completed: dict[str, OrderRecord] = {}
-        self._filled: deque[FilledOrders] = deque()
+        self._unmade: deque[FilledOrders | CancelledOrders] = deque()
         """Those that were completed after them, of which there are no records yet."""
-        self._unmade = 0
-        """How many these are."""
+        self._unmade_count = 0
+        self._unmade_ids: set[str] = set()
+        """Of those that were cancelled."""
         self._completed_ids: deque[str] = deque()
         self.by_parent: dict[str, dict[str, OrderRecord]] = {}
         self._by_group: dict[str, dict[str, OrderRecord]] = {}
@@ -37,13 +38,25 @@ class OrderBook:
     @property
     def completed(self) -> dict[str, OrderRecord]:
         """The last orders that do not work any more, oldest first."""
-        if self._filled:
-            for record in itertools.chain.from_iterable(filled.records() for filled in self._filled):
+        if self._unmade:
+            for record in itertools.chain.from_iterable(orders.records() for orders in self._unmade):
                 self._completed[record.order.order_id] = record
                 self._completed_ids.append(record.order.order_id)
-            self._filled.clear()
-            self._unmade = 0
+            self._unmade.clear()
+            self._unmade_count = 0
+            self._unmade_ids.clear()
         return self._completed
+
+    @property
+    def completed_count(self) -> int:
+        """How many these are."""
+        return len(self._completed) + self._unmade_count
+
+    def ended(self) -> tuple[Container[str], Container[str]]:
+        """The ids of the last orders that do not work any more, in two parts, as they are now and will be."""
+        if any(isinstance(orders, FilledOrders) for orders in self._unmade):
+            return self.completed, self._unmade_ids
+        return self._completed, self._unmade_ids
 
     def get(self, order_id: str) -> OrderRecord | None:
         """The order with this id, None when it is not known (any more)."""
@@ -69,33 +82,32 @@ class OrderBook:
         if len(completed) > self.max_completed:
             self._drop_oldest()
 
-    def complete_all(self, records: list[OrderRecord]) -> None:
-        """Note orders, which are not among those that work any more, as final."""
-        completed, ids = self.completed, self._completed_ids
-        for record in records:
-            order_id = record.order.order_id
-            completed[order_id] = record
-            ids.append(order_id)
-        for _ in range(len(completed) - self.max_completed):
-            self._drop_oldest()
-
-    def complete_filled(self, filled: FilledOrders) -> None:
-        """Note plain orders that were never among those that work."""
-        self._filled.append(filled)
-        self._unmade += len(filled)
-        excess = len(self._completed) + self._unmade - self.max_completed
+    def complete_unmade(self, orders: FilledOrders | CancelledOrders) -> None:
+        """Note orders, which are not among those that work, as final."""
+        self._unmade.append(orders)
+        self._unmade_count += len(orders)
+        if isinstance(orders, CancelledOrders):
+            self._unmade_ids.update(orders.ids())
+        excess = self.completed_count - self.max_completed
         while excess > 0:
             if self._completed:
                 self._drop_oldest()
                 excess -= 1
                 continue
-            oldest = self._filled.popleft()
-            dropped = min(excess, len(oldest))
-            if dropped < len(oldest):
-                self._filled.appendleft(oldest.without(dropped))
+            dropped = self._drop_unmade(excess)
             self.dropped += dropped
-            self._unmade -= dropped
+            self._unmade_count -= dropped
             excess -= dropped
+
+    def _drop_unmade(self, most: int) -> int:
+        """Forget the oldest of which there are no records, so many of them at most; how many that are."""
+        oldest = self._unmade.popleft()
+        dropped = min(most, len(oldest))
+        if dropped < len(oldest):
+            self._unmade.appendleft(oldest.without(dropped))
+        if isinstance(oldest, CancelledOrders):
+            self._unmade_ids.difference_update(itertools.islice(oldest.ids(), dropped))
+        return dropped
 
     def _drop_oldest(self) -> None:
         self.dropped += 1

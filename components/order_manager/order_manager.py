@@ -205,14 +205,14 @@ class OrderManager(Component):
     def statistics(self) -> dict[str, int]:
         """Counts since the run began: how often each state was entered, what was refused, each of our codes given."""
         book, counts = self._book, self._journal.counts.copy()
-        at_once = len(book.active) + len(book.completed) + book.dropped - counts[_RECEIVED]
+        at_once = len(book.active) + book.completed_count + book.dropped - counts[_RECEIVED]
         for state in (_RECEIVED, _VALIDATED, _ROUTED):
             counts[state] += at_once
         counts[_FILLED] += self._filled + self._plain.filled
         return {
             **{state.lower(): counts[state] for state in OrderState},
             "active": len(book.active),
-            "completed": len(book.completed),
+            "completed": book.completed_count,
             "dropped": book.dropped,
             "refused": counts["refused"],
             "duplicate_fills": counts["duplicate_fills"],

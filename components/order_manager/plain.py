@@ -50,7 +50,7 @@ class PlainRouting:
         if waiting is not None:
             del book.active[waiting.order_id]
         if fills.ids:
-            book.complete_filled(FilledOrders(orders, fills, broker))
+            book.complete_unmade(FilledOrders(orders, fills, broker))
         self.filled += len(fills.ids)
         if last is not None:
             book.active[last.order_id] = OrderRecord(last, _ROUTED, broker, last.ts)

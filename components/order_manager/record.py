@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bus.runtime.plain import PlainFills, PlainOrders
+from bus.runtime.resting import RestingOrders
 from components.order_manager.lifecycle import FINAL_STATES
 from schemas.enums import OrderState
 from schemas.orders import Order, OrderStatus
@@ -17,6 +18,7 @@ _RECEIVED: Final = OrderState.RECEIVED
 _VALIDATED: Final = OrderState.VALIDATED
 _ROUTED: Final = OrderState.ROUTED
 _FILLED: Final = OrderState.FILLED
+_CANCELLED: Final = OrderState.CANCELLED
 _RELATIVE_TOLERANCE: Final = 1e-9
 """Quantities that differ by less than this share of the order are equal: 0.1 + 0.2 fills an order for 0.3."""
 
@@ -129,6 +131,11 @@ def fill_whole(record: OrderRecord, fill_id: str, price: float, ts: int) -> Orde
     return status
 
 
+def cancelled(order_id: str, symbol: str, ts: int, reason: str) -> OrderStatus:
+    """What is published at `ts` (ns UTC) of an order that rested and was cancelled."""
+    return OrderStatus(order_id, symbol, _ROUTED, _CANCELLED, 0.0, 0.0, ts, "", reason)
+
+
 class FilledOrders(NamedTuple):
     """Plain orders that have filled. Their records are made when somebody asks for one: most never are.
 
@@ -155,4 +162,40 @@ class FilledOrders(NamedTuple):
             order = self.orders.order(number)
             record = OrderRecord(order, _ROUTED, self.broker, order.ts)
             fill_whole(record, *fill)
+            yield record
+
+
+class CancelledOrders(NamedTuple):
+    """Orders that rested and were cancelled; `earlier` has the records of those that came before the stretch, by id.
+
+    As of filled ones, their records are made when somebody asks, and the first `forgotten` do not count any more.
+    """
+
+    resting: RestingOrders
+    broker: str
+    earlier: dict[str, OrderRecord]
+    forgotten: int = 0
+
+    def __len__(self) -> int:
+        return len(self.resting.cancelled) - self.forgotten
+
+    def without(self, count: int) -> CancelledOrders:
+        """The same without the first so many."""
+        return CancelledOrders(self.resting, self.broker, self.earlier, self.forgotten + count)
+
+    def ids(self) -> Iterator[str]:
+        """The ids, in the order in which they were cancelled."""
+        return itertools.islice(self.resting.cancelled, self.forgotten, None)
+
+    def records(self) -> Iterator[OrderRecord]:
+        """What `OrderManager` keeps of orders that it took one by one."""
+        symbol, came, ended = self.resting.symbol, self.resting.came, self.resting.cancelled
+        for order_id in self.ids():
+            record = self.earlier.get(order_id)
+            if record is None:
+                new = came[order_id]
+                record = OrderRecord(new.order, _ROUTED, self.broker, new.ts)
+            record.state = _CANCELLED
+            end = ended[order_id]
+            record.add_step(cancelled(order_id, symbol, end.ts, end.reason))
             yield record

@@ -8,10 +8,10 @@ from typing import Final
 from bus.runtime.resting import RestingOrders
 from components.order_manager.book import OrderBook
 from components.order_manager.intake import Intake
-from components.order_manager.record import OrderRecord
+from components.order_manager.record import CancelledOrders, OrderRecord
 from components.order_manager.validator import looks_plain
 from schemas.enums import OrderState, OrderType
-from schemas.orders import Order, OrderStatus
+from schemas.orders import Order
 
 _ROUTED: Final = OrderState.ROUTED
 _CANCELLED: Final = OrderState.CANCELLED
@@ -32,7 +32,7 @@ class RestingRouting:
 
     def acceptor(self, broker: str) -> Callable[[Order], bool]:
         """What says whether an order is new, and such that it would rest at `broker`."""
-        active, completed = self._book.active, self._book.completed
+        active, completed, unmade = self._book.active, *self._book.ended()
         brokers, broker_of = self._intake.plain_brokers, self._intake.broker_of
 
         def accepts(order: Order) -> bool:
@@ -42,6 +42,7 @@ class RestingRouting:
                 and not (order.reduce_only or order.group_id)
                 and order.order_id not in active
                 and order.order_id not in completed
+                and order.order_id not in unmade
                 and (brokers.get(order.symbol) or broker_of(order)) == broker
             )
 
@@ -54,23 +55,10 @@ class RestingRouting:
 
     def take(self, resting: RestingOrders, broker: str) -> None:
         """All this has come, and `broker` has done as it says."""
-        active, symbol = self._book.active, resting.symbol
-        ended: list[OrderRecord] = []
-        for bar in resting.answered:
-            ts = bar.ts
-            for request in bar.requests:
-                order_id = request.order_id
-                if type(request) is Order:
-                    active[order_id] = OrderRecord(request, _ROUTED, broker, ts)
-                    continue
-                record = active.pop(order_id)
-                record.state = _CANCELLED
-                record.add_step(cancelled(order_id, symbol, ts, request.reason))
-                ended.append(record)
-        self._book.complete_all(ended)
-        self._counts[_CANCELLED] += resting.cancels
-
-
-def cancelled(order_id: str, symbol: str, ts: int, reason: str) -> OrderStatus:
-    """What is published at `ts` (ns UTC) of an order that rested and was cancelled."""
-    return OrderStatus(order_id, symbol, _ROUTED, _CANCELLED, 0.0, 0.0, ts, "", reason)
+        active = self._book.active
+        earlier = {order_id: active.pop(order_id) for order_id in resting.cancelled if order_id in active}
+        for _, came in resting.left():
+            order = came.order
+            active[order.order_id] = OrderRecord(order, _ROUTED, broker, came.ts)
+        self._book.complete_unmade(CancelledOrders(resting, broker, earlier))
+        self._counts[_CANCELLED] += len(resting.cancelled)

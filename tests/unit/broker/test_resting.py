@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bus.runtime.block import Block
-from bus.runtime.resting import Answered, Request, RestingOrders
+from bus.runtime.resting import Answered, Came, Cancelled, Request, RestingOrders
 from components.broker import SimulatedBroker
 from components.broker.resting import Reach
 from schemas import (
@@ -190,11 +190,12 @@ def settled(together: bool, story: list[Answered] = STORY) -> SimulatedBroker:
     for number, price in enumerate([90.0, 89.0, 89.0], 1):
         bench.publish(SubmitOrder(limit(f"old-{number}", price), "broker"))
     if together:
-        types = [type(request) for each in story for request in each.requests]
-        resting = RestingOrders("AAPL", story, BARS[4].ts, 0, types.count(Order), types.count(CancelOrder))
+        requests = [(request, each.ts) for each in story for request in each.requests]
+        came = {r.order_id: Came(r, ts) for r, ts in requests if isinstance(r, Order)}
+        cancelled = {r.order_id: Cancelled(r.reason, ts) for r, ts in requests if isinstance(r, CancelOrder)}
         matching = broker.resting()
         assert matching is not None
-        matching.take(resting, BARS, 0, len(BARS))
+        matching.take(RestingOrders("AAPL", story, BARS[4].ts, came, cancelled), BARS, 0, len(BARS))
         return broker
     by_bar = {each.at: [told(request, each.ts) for request in each.requests] for each in story}
     for at, bar in enumerate(BARS):

@@ -1,3 +1,5 @@
+import itertools
+from collections import Counter
 from unittest import mock
 
 import numpy as np
@@ -6,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.runtime.plain import PlainFills, PlainOrders
+from bus.runtime.resting import Came, Cancelled, RestingOrders
 from components.order_manager.book import OrderBook
 from components.order_manager.lifecycle import FINAL_STATES
-from components.order_manager.record import FilledOrders, OrderRecord, fill_whole
-from schemas import Direction, GroupType, OrderState
+from components.order_manager.record import CancelledOrders, FilledOrders, OrderRecord, cancelled, fill_whole
+from components.order_manager.resting import RestingRouting
+from schemas import Direction, GroupType, OrderState, OrderType
 from tests.support.builders import DAY_NS, T0, an_order
 from tests.support.states import state_of
 from tests.support.tracing import traced
@@ -198,7 +202,7 @@ def filled_orders(first: int, count: int, waiting: int = 0) -> FilledOrders:
 
 
 def complete_each(book: OrderBook, filled: FilledOrders) -> None:
-    """What `complete_all` does, order by order."""
+    """What `complete_unmade` does, order by order."""
     fills = filled.fills
     for n, fill_id in enumerate(fills.ids):
         order = filled.orders.order(n)
@@ -209,9 +213,74 @@ def complete_each(book: OrderBook, filled: FilledOrders) -> None:
         book.complete(record)
 
 
+def cancelled_orders(first: int, count: int, left: int = 0) -> RestingOrders:
+    """So many orders that were cancelled, each on the day after it came, and some more that were not."""
+    numbers = range(first, first + count + left)
+    orders = [an_order(f"risk-{n}", order_type=OrderType.LIMIT, limit_price=90.0, ts=T0 + n * DAY_NS) for n in numbers]
+    came = {order.order_id: Came(order, order.ts) for order in orders}
+    ended = {order.order_id: Cancelled(f"because of {order.order_id}", order.ts + DAY_NS) for order in orders[:count]}
+    return RestingOrders("AAPL", [], orders[-1].ts + DAY_NS, came, ended)
+
+
+def cancel_each(book: OrderBook, resting: RestingOrders, broker: str) -> None:
+    """What `RestingRouting.take` does, order by order, but that all come before any is cancelled."""
+    for came in resting.came.values():
+        record = OrderRecord(came.order)
+        book.add(record)
+        record.state, record.broker, record.routed_ns = OrderState.ROUTED, broker, came.ts
+    for order_id, end in resting.cancelled.items():
+        record = book.active[order_id]
+        record.state = OrderState.CANCELLED
+        record.add_step(cancelled(order_id, "AAPL", end.ts, end.reason))
+        book.complete(record)
+
+
+def take_together(book: OrderBook, resting: RestingOrders, broker: str) -> None:
+    RestingRouting(book, None, Counter()).take(resting, broker)
+
+
+def split(resting: RestingOrders) -> tuple[RestingOrders, RestingOrders]:
+    """The same in two stretches: in the first one every second order comes, and in the second all else is done."""
+    second = dict(itertools.islice(resting.came.items(), 0, None, 2))
+    first = {order_id: came for order_id, came in resting.came.items() if order_id not in second}
+    return resting._replace(came=first, cancelled={}), resting._replace(came=second)
+
+
+def test_orders_that_were_cancelled_together_are_known_as_if_each_had_been():
+    book, single = OrderBook(10), OrderBook(10)
+    for stretch in split(cancelled_orders(1, 5, left=2)):
+        take_together(book, stretch, "broker")
+        cancel_each(single, stretch, "broker")
+    assert list(book.active) == ["risk-6", "risk-7"]
+    assert state_of(list(book.completed)) == state_of(["risk-1", "risk-2", "risk-3", "risk-4", "risk-5"])
+    for order_id in (*book.completed, *book.active):
+        one, other = book.get(order_id), single.get(order_id)
+        assert (state_of(one), one.history) == (state_of(other), other.history)
+    assert [step.reason for step in book.get("risk-2").history] == ["", "", "", "because of risk-2"]
+
+
+def test_it_is_told_whether_an_order_has_ended_before_there_is_a_record_of_it():
+    book = OrderBook(3)
+    with mock.patch.object(CancelledOrders, "records", side_effect=AssertionError("nobody asked")):
+        take_together(book, cancelled_orders(1, 2, left=1), "broker")
+        ended = book.ended()
+        assert [any(order_id in ids for ids in ended) for order_id in ("risk-1", "risk-2", "risk-3")] == [
+            True,
+            True,
+            False,
+        ]
+        take_together(book, cancelled_orders(4, 2), "broker")
+        assert not any("risk-1" in ids for ids in ended), "it is forgotten"
+        assert all(any(order_id in ids for ids in ended) for order_id in ("risk-2", "risk-4", "risk-5"))
+    assert list(book.completed) == ["risk-2", "risk-4", "risk-5"]
+    assert all(any(order_id in ids for ids in ended) for order_id in ("risk-2", "risk-4", "risk-5"))
+    book.complete_unmade(filled_orders(6, 1))
+    assert [any(order_id in ids for ids in book.ended()) for order_id in ("risk-2", "risk-6")] == [False, True]
+
+
 def test_orders_that_filled_together_are_known_as_if_each_had_been_completed():
     book = OrderBook(10)
-    book.complete_filled(filled_orders(1, 3, waiting=1))
+    book.complete_unmade(filled_orders(1, 3, waiting=1))
     assert list(book.completed) == ["risk-1", "risk-2", "risk-3"]
     record = book.get("risk-2")
     order = an_order("risk-2", direction=Direction.SELL, quantity=8.0, ts=T0 + 2 * DAY_NS, reason="because of 2")
@@ -229,17 +298,25 @@ def test_orders_that_filled_together_are_known_as_if_each_had_been_completed():
 
 @given(
     st.integers(1, 12),
-    st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["all", "each", "other", "child", "look"])), max_size=8),
+    st.lists(
+        st.tuples(st.integers(1, 9), st.sampled_from(["all", "cancelled", "each", "other", "child", "look"])),
+        max_size=8,
+    ),
 )
-def test_orders_that_filled_together_are_forgotten_as_if_each_had_been_completed(most, steps):
+def test_orders_that_ended_together_are_forgotten_as_if_each_had_been_completed(most, steps):
     together, single = OrderBook(most), OrderBook(most)
     first = 1
     for count, what in steps:
         filled = filled_orders(first, count)
         first += count
         if what == "all":
-            together.complete_filled(filled)
+            together.complete_unmade(filled)
             complete_each(single, filled)
+        elif what == "cancelled":
+            for stretch in split(cancelled_orders(first, count)):
+                take_together(together, stretch, "broker")
+                cancel_each(single, stretch, "broker")
+            first += count
         else:
             for book in (together, single):
                 if what == "each":
@@ -249,7 +326,7 @@ def test_orders_that_filled_together_are_forgotten_as_if_each_had_been_completed
                 else:
                     of = {"group_id": "g", "group_type": GroupType.BRACKET, "parent_id": "p"} if what == "child" else {}
                     a_record(book, f"{what}-{first}", OrderState.CANCELLED, **of)
-        assert together.dropped == single.dropped
+        assert (together.dropped, together.completed_count) == (single.dropped, len(single.completed))
     assert state_of(together.completed) == state_of(single.completed)
     assert state_of(together) == state_of(single)
     histories = ([record.history for record in book.completed.values()] for book in (together, single))
@@ -259,11 +336,11 @@ def test_orders_that_filled_together_are_forgotten_as_if_each_had_been_completed
 def test_of_more_orders_than_are_kept_only_the_last_are():
     book = OrderBook(4)
     a_record(book, "before", OrderState.CANCELLED)
-    book.complete_filled(filled_orders(1, 3))
+    book.complete_unmade(filled_orders(1, 3))
     assert book.dropped == 0
-    book.complete_filled(filled_orders(4, 2))
+    book.complete_unmade(filled_orders(4, 2))
     assert book.dropped == 2
-    book.complete_filled(filled_orders(6, 9))
+    book.complete_unmade(filled_orders(6, 9))
     assert book.dropped == 11
     assert list(book.completed) == ["risk-11", "risk-12", "risk-13", "risk-14"]
 
@@ -271,12 +348,12 @@ def test_of_more_orders_than_are_kept_only_the_last_are():
 def test_records_of_orders_that_filled_together_are_made_when_one_is_asked_for_and_once():
     book = OrderBook(3)
     with mock.patch.object(FilledOrders, "records", side_effect=AssertionError("nobody asked")):
-        book.complete_filled(filled_orders(1, 2))
-        book.complete_filled(filled_orders(3, 2))
+        book.complete_unmade(filled_orders(1, 2))
+        book.complete_unmade(filled_orders(3, 2))
         a_record(book, "works")
         assert book.get("works") is not None
         assert ids(book.working("AAPL")) == ["works"]
-        assert book.dropped == 1
+        assert (book.dropped, book.completed_count) == (1, 3)
     record = book.get("risk-4")
     assert list(book.completed) == ["risk-2", "risk-3", "risk-4"]
     assert book.get("risk-4") is record
@@ -291,7 +368,7 @@ def test_no_record_is_made_of_an_order_that_is_forgotten():
         return original(self, number)
 
     with mock.patch.object(PlainOrders, "order", order):
-        book.complete_filled(filled_orders(1, 2))
-        book.complete_filled(filled_orders(3, 2))
+        book.complete_unmade(filled_orders(1, 2))
+        book.complete_unmade(filled_orders(3, 2))
         assert len(book.completed) == 3
     assert made == ["risk-2", "risk-3", "risk-4"]
