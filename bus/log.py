@@ -154,17 +154,21 @@ class _Appends(ABC):
     def append_stretch(self, records: StretchRecords) -> None:
         """Append the records of a stretch of bars and of their answers."""
         self.settle()
-        data, (_, starts, befores, total) = records.data, records
-        begin = done = 0
+        pieces, ends, starts, befores, total = records
+        begin = done = joined = 0
+        rest = b""
         while done < total:
             room = self._room()
+            behind = int(ends.searchsorted(begin + room)) + 1
+            data = b"".join([rest, *pieces[joined:behind]])
             end, count = len(data), total - done
-            if end - begin > room:
+            if behind <= len(pieces):
                 bar = int(starts.searchsorted(begin + room)) - 1
-                start, known = (begin, 0) if starts[bar] < begin else (int(starts[bar]), int(befores[bar]) - done)
-                count, end = fitting(data, start, begin + room - start, known)
-            self._take(memoryview(data)[begin:end], count)
-            done, begin = done + count, end
+                start, known = (0, 0) if starts[bar] < begin else (int(starts[bar]) - begin, int(befores[bar]) - done)
+                count, end = fitting(data, start, room - start, known)
+            self._take(memoryview(data)[:end], count)
+            rest, joined = data[end:], behind
+            done, begin = done + count, begin + end
 
     def _append_each(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int

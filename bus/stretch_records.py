@@ -83,9 +83,13 @@ _MANY: Final = 10_000
 
 
 class StretchRecords(NamedTuple):
-    """Records one behind another. `starts` says where each bar's is, `befores` how many records there are before it."""
+    """Records one behind another, in `pieces` of whole ones; `ends` says where each piece ends.
 
-    data: bytes
+    `starts` says where each bar's record is, `befores` how many there are before it.
+    """
+
+    pieces: list[bytes]
+    ends: NDArray[np.int64]
     starts: NDArray[np.int64]
     befores: NDArray[np.int64]
     total: int
@@ -121,12 +125,13 @@ def records_of(
     rows = answers.rows(seqs[answers.at], times[answers.at], numbers.last)
     data, sizes = _encoded(runs, origin, seqs, numbers.last[origin[0]])
     numbers.last[origin[0]] += bars
-    cuts = np.cumsum(sizes)[answers.at].tolist()
-    pieces = [b""] * (2 * len(cuts) + 1)
-    pieces[::2] = [data[first:behind] for first, behind in itertools.pairwise([0, *cuts, len(data)])]
+    cuts = [*np.cumsum(sizes)[answers.at].tolist(), len(data)]
+    pieces = [b""] * (2 * len(cuts) - 1)
+    pieces[::2] = [data[first:behind] for first, behind in itertools.pairwise([0, *cuts])]
     pieces[1::2] = rows
+    ends = np.repeat(cuts, 2)[:-1] + np.repeat(np.concatenate(([0], np.cumsum(answers.sizes))), 2)[1:]
     sizes[answers.at] += answers.sizes
-    return StretchRecords(b"".join(pieces), np.cumsum(sizes) - sizes, befores, bars + answers.total)
+    return StretchRecords(pieces, ends, np.cumsum(sizes) - sizes, befores, bars + answers.total)
 
 
 class _Answers:

@@ -347,8 +347,7 @@ class _Maker:
 
     def trip(self, number: int) -> Part:
         """A round trip, which a fill, part 1, has closed."""
-        trips = self.happened.trips.messages(self.happened.orders.symbol)
-        message = next(itertools.islice(trips, number, None))
+        message = self.happened.trips.message(number, self.happened.orders.symbol)
         names = {"trade_id": "trip", "entry_fill_id": "entry", "exit_fill_id": "exit"}
         texts = {name: self.texts[text] for name, text in names.items()}
         return Part(self.happened.sources["portfolio"], 1, message, self.words[ClosedTrade], texts)

@@ -127,3 +127,7 @@ class Trips(NamedTuple):
         numbers = (column.tolist() for column in self[3:10])
         columns = (self.ids, repeat(symbol), directions, quantities, *numbers, self.entry_fills, self.exit_fills)
         return map(ClosedTrade, *columns)
+
+    def message(self, number: int, symbol: str) -> ClosedTrade:
+        """One of them."""
+        return next(Trips._make(column[number : number + 1] for column in self).messages(symbol))

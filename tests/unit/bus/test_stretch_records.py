@@ -122,7 +122,8 @@ def assert_same(
     head = numbers.head
     found = records_of(runs, ORIGIN, numbers, list(map(pattern_of, scripts)), {} if layouts is None else layouts)
     each = list(itertools.chain.from_iterable(expected.records))
-    assert found.data == b"".join(each)
+    assert b"".join(found.pieces) == b"".join(each)
+    assert found.ends.tolist() == list(itertools.accumulate(map(len, found.pieces)))
     sizes, counts = [sum(map(len, bar)) for bar in expected.records], list(map(len, expected.records))
     assert found.starts.tolist() == [0, *itertools.accumulate(sizes)][:-1]
     assert found.befores.tolist() == [0, *itertools.accumulate(counts)][:-1]
@@ -386,7 +387,7 @@ def test_a_number_may_stand_in_several_fields():
     found = records_of([run_of(4)], ORIGIN, Numbers(0, [0] * 6), [twice], {})
     said = [Said(STRATEGY, 0, fill), Said(PORTFOLIO, 1, lambda n: PositionUpdate(T0 + n, *encode_fields(an_update(0))))]
     expected = one_by_one([run_of(4)], Numbers(0, [0] * 6), [("kind", said, [1, 2])])
-    assert found.data == b"".join(itertools.chain.from_iterable(expected.records))
+    assert b"".join(found.pieces) == b"".join(itertools.chain.from_iterable(expected.records))
 
 
 def encode_fields(update: PositionUpdate) -> list[Any]:
@@ -406,7 +407,7 @@ def test_of_one_kind_the_parts_are_asked_for_once():
     numbers = Numbers(3, [0] * 6)
     expected = one_by_one([run_of(6)], numbers, [script])
     found = records_of([run_of(6)], ORIGIN, numbers, [pattern_of(script)._replace(parts=parts)], layouts)
-    assert found.data == b"".join(itertools.chain.from_iterable(expected.records))
+    assert b"".join(found.pieces) == b"".join(itertools.chain.from_iterable(expected.records))
     assert layouts["kind"] is layout
 
 
@@ -487,7 +488,7 @@ def test_any_texts_and_numbers_are_written_where_they_belong(text, fixed, ts, nu
 def test_times_of_answers_are_their_bars():
     block = Block([a_bar(ts=T0), a_bar(ts=T0 + 7 * DAY_NS), a_bar(ts=T0 + 8 * DAY_NS)])
     found = records_of([Bars(block, 0, 3)], ORIGIN, Numbers(0, [0] * 6), [pattern_of(("k", (UPDATE,), [1]))], {})
-    assert found.data[found.starts[1] :].count((T0 + 7 * DAY_NS).to_bytes(8, "little")) == 2
+    assert b"".join(found.pieces)[found.starts[1] :].count((T0 + 7 * DAY_NS).to_bytes(8, "little")) == 2
 
 
 def test_texts_are_a_column_of_their_bytes():

@@ -60,11 +60,11 @@ def test_several_stretches_have_the_records_of_one_after_the_other():
     numbers, layouts, single = Numbers(70, [0, 5, 9]), Layouts(), []
     for part in parts:
         records = stretches_of([part]).records(numbers, layouts)
-        single.append(records.data)
+        single += records.pieces
         numbers = Numbers(numbers.head + records.total, numbers.last)
     together = Numbers(70, [0, 5, 9])
     records = stretches_of(parts).records(together, {})
-    assert records.data == b"".join(single)
+    assert b"".join(records.pieces) == b"".join(single)
     assert (70 + records.total, together.last) == (numbers.head, numbers.last) == (70 + 27 + 7, [0, 32, 16])
 
 

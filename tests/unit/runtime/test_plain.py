@@ -147,3 +147,4 @@ def test_round_trips_are_given_as_the_messages():
     assert first == ClosedTrade("p-1", "AAPL", Direction.BUY, 1.0, T0, 10.0, T0 + 2, 12.0, 1.9, 0.1, 0.0, "f-1", "f-2")
     assert (second.direction, second.quantity, second.entry_ts) == (Direction.SELL, 2.0, T0 + 1)
     assert (type(second.quantity), type(second.exit_ts)) == (float, int)
+    assert [trips.message(number, "AAPL") for number in range(2)] == [first, second]
