@@ -155,20 +155,20 @@ class _Appends(ABC):
         """Append the records of a stretch of bars and of their answers."""
         self.settle()
         pieces, ends, starts, befores, total = records
-        begin = done = joined = 0
-        rest = b""
+        begin = done = joined = at = 0
+        data = b""
         while done < total:
             room = self._room()
-            behind = int(ends.searchsorted(begin + room)) + 1
-            data = b"".join([rest, *pieces[joined:behind]])
+            if len(data) - at < room and joined < len(pieces):
+                behind = int(ends.searchsorted(begin + room)) + 1
+                data, at, joined = b"".join([data[at:], *pieces[joined:behind]]), 0, behind
             end, count = len(data), total - done
-            if behind <= len(pieces):
+            if joined < len(pieces) or end - at > room:
                 bar = int(starts.searchsorted(begin + room)) - 1
-                start, known = (0, 0) if starts[bar] < begin else (int(starts[bar]) - begin, int(befores[bar]) - done)
-                count, end = fitting(data, start, room - start, known)
-            self._take(memoryview(data)[:end], count)
-            rest, joined = data[end:], behind
-            done, begin = done + count, begin + end
+                ahead, known = (0, 0) if starts[bar] < begin else (int(starts[bar]) - begin, int(befores[bar]) - done)
+                count, end = fitting(data, at + ahead, room - ahead, known)
+            self._take(memoryview(data)[at:end], count)
+            done, begin, at = done + count, begin + end - at, end
 
     def _append_each(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bus.runtime.plain import PlainFills, PlainOrders
-from bus.runtime.resting import RestingOrders
+from bus.runtime.resting import Came, Cancelled
 from components.order_manager.lifecycle import FINAL_STATES
 from schemas.enums import OrderState
 from schemas.orders import Order, OrderStatus
@@ -166,36 +166,37 @@ class FilledOrders(NamedTuple):
 
 
 class CancelledOrders(NamedTuple):
-    """Orders that rested and were cancelled; `earlier` has the records of those that came before the stretch, by id.
+    """Orders in a symbol that rested and were cancelled, by id, as `RestingOrders` has them.
 
-    As of filled ones, their records are made when somebody asks, and the first `forgotten` do not count any more.
+    Those that did not come with the others have `earlier` records. As of filled ones, records of the others are made
+    when somebody asks, and the first `forgotten` do not count any more.
     """
 
-    resting: RestingOrders
+    symbol: str
     broker: str
+    came: dict[str, Came]
+    ends: dict[str, Cancelled]
     earlier: dict[str, OrderRecord]
     forgotten: int = 0
 
     def __len__(self) -> int:
-        return len(self.resting.cancelled) - self.forgotten
+        return len(self.ends) - self.forgotten
 
     def without(self, count: int) -> CancelledOrders:
         """The same without the first so many."""
-        return CancelledOrders(self.resting, self.broker, self.earlier, self.forgotten + count)
+        return CancelledOrders(*self[:5], self.forgotten + count)
 
     def ids(self) -> Iterator[str]:
         """The ids, in the order in which they were cancelled."""
-        return itertools.islice(self.resting.cancelled, self.forgotten, None)
+        return itertools.islice(self.ends, self.forgotten, None)
 
     def records(self) -> Iterator[OrderRecord]:
         """What `OrderManager` keeps of orders that it took one by one."""
-        symbol, came, ended = self.resting.symbol, self.resting.came, self.resting.cancelled
         for order_id in self.ids():
-            record = self.earlier.get(order_id)
+            record, end = self.earlier.get(order_id), self.ends[order_id]
             if record is None:
-                new = came[order_id]
-                record = OrderRecord(new.order, _ROUTED, self.broker, new.ts)
+                came = self.came[order_id]
+                record = OrderRecord(came.order, _ROUTED, self.broker, came.ts)
             record.state = _CANCELLED
-            end = ended[order_id]
-            record.add_step(cancelled(order_id, symbol, end.ts, end.reason))
+            record.add_step(cancelled(order_id, self.symbol, end.ts, end.reason))
             yield record

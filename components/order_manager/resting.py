@@ -55,10 +55,10 @@ class RestingRouting:
 
     def take(self, resting: RestingOrders, broker: str) -> None:
         """All this has come, and `broker` has done as it says."""
-        active = self._book.active
-        earlier = {order_id: active.pop(order_id) for order_id in resting.cancelled if order_id in active}
+        active, ends = self._book.active, resting.cancelled
+        earlier = {order_id: active.pop(order_id) for order_id in ends if order_id in active}
         for _, came in resting.left():
             order = came.order
             active[order.order_id] = OrderRecord(order, _ROUTED, broker, came.ts)
-        self._book.complete_unmade(CancelledOrders(resting, broker, earlier))
-        self._counts[_CANCELLED] += len(resting.cancelled)
+        self._book.complete_unmade(CancelledOrders(resting.symbol, broker, resting.came, ends, earlier))
+        self._counts[_CANCELLED] += len(ends)

@@ -105,9 +105,13 @@ class Counts(NamedTuple):
 
 
 def counts_a_bar(case: Case, folder: Path) -> Counts:
-    """What one more bar takes. A first run is not counted: it imports, and fills what is kept."""
+    """What one more bar takes.
+
+    The first runs are not counted: they import, and fill what is kept; and since Python 3.13 not every instruction of
+    a function is traced when it runs for the first time.
+    """
     few, many = case.bars // 20, case.bars // 10
-    _, of_few, of_many = (_counts(case, bars, folder) for bars in (few, few, many))
+    _, _, of_few, of_many = (_counts(case, bars, folder) for bars in (few, many) * 2)
     return Counts(*((more - less) / (many - few) for less, more in zip(of_few, of_many, strict=True)))
 
 
