@@ -13,14 +13,13 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from msgpack import Unpacker
 from numpy.typing import NDArray
 
 from bus.block_records import LONGEST_NUMBERS, table_of
 from bus.record import HEAD, HEADER_SIZE, SEQ_OFFSET, encode_record
 from bus.runtime.block import Block
 from schemas import Message
-from schemas.codec import encode
+from schemas.codec import encode, starts_of
 from schemas.registry import TYPE_IDS, fields
 
 _BIG_ENDIAN: Final = np.dtype(">i8")
@@ -186,7 +185,7 @@ def _encoded(
     runs: Sequence[Bars], origin: tuple[int, int], seqs: NDArray[np.int64], last: int
 ) -> tuple[bytes, NDArray[np.int64]]:
     """The records of the bars themselves, and how long each is."""
-    pieces: list[bytes] = []
+    pieces: list[bytes | NDArray[np.void]] = []
     sizes: list[NDArray[np.int64]] = []
     done = 0
     for block, start, end in runs:
@@ -202,7 +201,7 @@ def _encoded(
         else:
             table["seq"] = seqs[done : done + count]
             table["source_seq"] = np.arange(last + done + 1, last + done + 1 + count)
-            pieces.append(table.tobytes())
+            pieces.append(table)
             sizes.append(np.full(count, table.itemsize))
         done += count
     return b"".join(pieces), np.concatenate(sizes)
@@ -318,7 +317,7 @@ class _Places:
 
     def __init__(self, payload: bytes, message: Message) -> None:
         self._payload = payload
-        self._known: dict[str, tuple[Any, list[int]]] = {"": (message, _starts(payload, 0))}
+        self._known: dict[str, tuple[Any, list[int]]] = {"": (message, starts_of(message))}
 
     def number(self, path: str) -> int:
         """Where the eight bytes of a number begin."""
@@ -345,17 +344,5 @@ class _Places:
         """The value that the path leads to, which has values of its own, and where these begin."""
         if path not in self._known:
             value, begin, _ = self._value(path)
-            self._known[path] = value, _starts(self._payload, begin)
+            self._known[path] = value, [begin + start for start in starts_of(value)]
         return self._known[path]
-
-
-def _starts(payload: bytes, at: int) -> list[int]:
-    """Where the values of the array begin that begins there, and behind them where it ends."""
-    unpacker = Unpacker(read_size=len(payload), max_buffer_size=len(payload))
-    unpacker.feed(memoryview(payload)[at:])
-    count = unpacker.read_array_header()
-    starts = [at + unpacker.tell()]
-    for _ in range(count):
-        unpacker.skip()
-        starts.append(at + unpacker.tell())
-    return starts

@@ -27,7 +27,7 @@ from bus.topics import Wiring
 from components.broker.resting import Reach, RestingMatching
 from components.order_manager.resting import RestingRouting
 from deploy.parties import AHEAD, OURS, Patience, components_by_type, sources_by_type, symbol_of, take_nothing_else
-from deploy.resting_patterns import patterns_of
+from deploy.resting_patterns import form_of, patterns_of
 from schemas import (
     Bar,
     BrokerReport,
@@ -130,7 +130,7 @@ class RestingExpress:
         self._patience.heard(signals, to_the_end=end == foresight.known)
         if len(came) + len(cancelled) < _ENOUGH:
             return None
-        if self._is_logged and len(set(map(_kind_of, answered))) > max(2, len(answered) // _ALIKE):
+        if self._is_logged and _find_forms(answered) > max(2, len(answered) // _ALIKE):
             return None
         return self._take(sides, resting, signals, bars, start, end)
 
@@ -261,7 +261,8 @@ def _by_bar(heard: Iterable[tuple[tuple[int, Signal], list[Request]]], bars: Blo
         yield each
 
 
-def _kind_of(answered: Answered) -> tuple[Any, ...]:
-    """In what a bar's answers differ from others', beside numbers and ids."""
-    said = [*answered.signals, *answered.requests]
-    return (*map(type, said), *(len(message.reason) for message in said))
+def _find_forms(answered: list[Answered]) -> int:
+    """Find out the form of each bar's answers; how many different ones there are."""
+    for bar in answered:
+        bar.form = form_of(bar)
+    return len({bar.form for bar in answered})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,27 +16,34 @@ from schemas import BrokerReport, CancelOrder, Order, ReportType, SubmitCancel, 
 from schemas.codec import encode
 
 _BAR: Final = 0
+_id_of, _reason_of = attrgetter("order_id"), attrgetter("reason")
 _TS: Final = {"ts": 0}
 """The one number that differs: the time of the bar."""
 
 
-_Form = tuple[Any, ...]
-"""The symbol, which orders and cancels come with a bar, and with how many of them its signals are answered."""
+def form_of(bar: Answered) -> tuple[Any, ...]:
+    """With which orders and cancels each of the signals is answered, and how long the reasons of all these are."""
+    form: list[Any] = [len(signal.reason) for signal in bar.signals]
+    for requests in bar.answers:
+        form.append(len(requests))
+        for request in requests:
+            form.append(type(request))
+            form.append(len(request.reason))
+    return tuple(form)
 
 
 def patterns_of(stretches: Sequence[tuple[int, RestingOrders]], sources: dict[str, int], broker: str) -> list[Pattern]:
     """The patterns of the answers to the bars of stretches that followed each other."""
-    symbol, by_form = stretches[0][1].symbol, dict[_Form, list[tuple[int, Answered]]]()
+    symbol, by_form = stretches[0][1].symbol, dict[tuple[Any, ...], list[tuple[int, Answered]]]()
     for shift, happened in stretches:
         for bar in happened.answered:
-            form = (symbol, *map(type, bar.requests), *map(len, bar.answers))
-            by_form.setdefault(form, []).append((bar.at - shift, bar))
+            by_form.setdefault(bar.form, []).append((bar.at - shift, bar))
     make_parts = partial(_parts, symbol, sources, broker)
-    return [pattern for form, rows in by_form.items() for pattern in _patterns(form, rows, make_parts)]
+    return [pattern for form, rows in by_form.items() for pattern in _patterns((symbol, *form), rows, make_parts)]
 
 
 def _patterns(
-    form: _Form, rows: list[tuple[int, Answered]], make_parts: Callable[[Answered], list[Part]]
+    form: tuple[Any, ...], rows: list[tuple[int, Answered]], make_parts: Callable[[Answered], list[Part]]
 ) -> Iterator[Pattern]:
     """The patterns of bars that were answered in one form: in each, what differs is equally long."""
     bars = [bar for _, bar in rows]
@@ -48,7 +56,6 @@ def _patterns(
         chosen = [
             equally_long(column if len(these) == len(column) else [column[number] for number in these.tolist()])
             for column in columns
-            if column[first]
         ]
         yield Pattern(at[these], kind, times[None, these], chosen, partial(make_parts, bars[first]))
 
@@ -58,9 +65,10 @@ def _columns(bars: list[Answered]) -> list[list[bytes]]:
     signals = [[encode(bar.signals[number]) for bar in bars] for number in range(len(bars[0].signals))]
     requests = [[bar.requests[number] for bar in bars] for number in range(len(bars[0].requests))]
     payloads = [list(map(encode, column)) for column in requests]
-    ids = [[request.order_id.encode() for request in column] for column in requests]
-    cancels = [column for column in requests if type(column[0]) is CancelOrder]
-    return [*signals, *payloads, *ids, *([cancel.reason.encode() for cancel in column] for column in cancels)]
+    ids = [list(map(str.encode, map(_id_of, column))) for column in requests]
+    # In one form all have a reason, or none has.
+    cancels = [column for column in requests if type(column[0]) is CancelOrder and column[0].reason]
+    return [*signals, *payloads, *ids, *(list(map(str.encode, map(_reason_of, column))) for column in cancels)]
 
 
 class _Said(NamedTuple):

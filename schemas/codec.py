@@ -6,10 +6,12 @@ reader of them that we measured (docs/benchmarks.md).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from schemas.base import Message, unpack_column
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
@@ -79,6 +81,13 @@ def canonical(message: Message) -> Message:
         return _DECODER_OF[type(message)](encode(message))
     except (msgspec.DecodeError, TypeError, OverflowError, UnicodeEncodeError) as error:
         raise DecodeError(f"{type(message).__name__}: {error}") from error
+
+
+def starts_of(values: Message | Sequence[Any]) -> list[int]:
+    """Where in its payload each value of a message, or of a sequence in one, begins, and where the last one ends."""
+    values = astuple(values) if isinstance(values, Message) else values
+    head = len(_ENCODER.encode([None] * len(values))) - len(values)
+    return list(itertools.accumulate(map(len, map(_ENCODER.encode, values)), initial=head))
 
 
 def to_builtins(message: Message) -> dict[str, Any]:

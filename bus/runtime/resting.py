@@ -6,7 +6,7 @@ They come and are cancelled on the closes of bars of one symbol, in a stretch of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,8 @@ class Answered(msgspec.Struct, eq=False, gc=False):
     """A bar that was answered with signals, and these with requests; `at` is its index in the block, `ts` its time.
 
     `answers` are the requests signal by signal, `requests` all of them in order: of a single signal the same list.
-    Times are in ns UTC.
+    Times are in ns UTC. `form` is the same where answers differ in numbers, ids and texts of equal length only; it is
+    known where there is a log.
     """
 
     at: int
@@ -27,6 +28,7 @@ class Answered(msgspec.Struct, eq=False, gc=False):
     signals: list[Signal]
     answers: list[list[Request]]
     requests: list[Request]
+    form: tuple[Any, ...] = ()
 
 
 class Came(msgspec.Struct, eq=False, gc=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import msgpack
@@ -16,6 +17,7 @@ from schemas.codec import (
     decode_all,
     decode_rows,
     encode,
+    starts_of,
     to_builtins,
     type_id_of,
 )
@@ -151,3 +153,18 @@ def test_messages_that_stand_behind_each_other_are_decoded_together(count):
     payloads = b"".join(map(encode, signals))
     assert decode_all(Signal, payloads, count) == signals
     assert decode_rows(payloads, count) == [list(to_builtins(signal).values()) for signal in signals]
+
+
+@given(any_message())
+def test_it_is_told_where_the_values_of_a_message_begin_in_its_payload(message):
+    payload, starts = encode(message), starts_of(message)
+    values = [getattr(message, name) for name in message.__struct_fields__]
+    assert [payload[begin:end] for begin, end in itertools.pairwise(starts)] == list(map(encode, values))
+    assert starts[-1] == len(payload)
+
+
+@pytest.mark.parametrize("count", [0, 15, 16, 70_000])
+def test_it_is_told_where_the_values_of_a_sequence_begin(count):
+    values = list(range(count))
+    payload, starts = encode(values), starts_of(values)
+    assert [payload[begin:end] for begin, end in itertools.pairwise(starts)] == list(map(encode, values))
