@@ -7,12 +7,14 @@ repeated; then what differs is written into it column by column (see `bus.block_
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from bus.block_records import LONGEST_NUMBERS, table_of
@@ -79,6 +81,8 @@ Layouts = dict[Hashable, Layout]
 """By kind."""
 _MOST_LAYOUTS: Final = 1024
 _MANY: Final = 10_000
+_LONG: Final = 8
+"""So many bars between answers, on average, are quicker seen than copied."""
 
 
 class StretchRecords(NamedTuple):
@@ -87,7 +91,7 @@ class StretchRecords(NamedTuple):
     `starts` says where each bar's record is, `befores` how many there are before it.
     """
 
-    pieces: list[bytes]
+    pieces: list[bytes | memoryview]
     ends: NDArray[np.int64]
     starts: NDArray[np.int64]
     befores: NDArray[np.int64]
@@ -125,8 +129,9 @@ def records_of(
     data, sizes = _encoded(runs, origin, seqs, numbers.last[origin[0]])
     numbers.last[origin[0]] += bars
     cuts = [*np.cumsum(sizes)[answers.at].tolist(), len(data)]
-    pieces = [b""] * (2 * len(cuts) - 1)
-    pieces[::2] = [data[first:behind] for first, behind in itertools.pairwise([0, *cuts])]
+    pieces: list[bytes | memoryview] = [b""] * (2 * len(cuts) - 1)
+    whole = memoryview(data) if bars > _LONG * len(cuts) else data
+    pieces[::2] = [whole[first:behind] for first, behind in itertools.pairwise([0, *cuts])]
     pieces[1::2] = rows
     ends = np.repeat(cuts, 2)[:-1] + np.repeat(np.concatenate(([0], np.cumsum(answers.sizes))), 2)[1:]
     sizes[answers.at] += answers.sizes
@@ -317,7 +322,7 @@ class _Places:
 
     def __init__(self, payload: bytes, message: Message) -> None:
         self._payload = payload
-        self._known: dict[str, tuple[Any, list[int]]] = {"": (message, starts_of(message))}
+        self._known: dict[str, _Within] = {"": _within(message, 0)}
 
     def number(self, path: str) -> int:
         """Where the eight bytes of a number begin."""
@@ -335,14 +340,26 @@ class _Places:
     def _value(self, path: str) -> tuple[Any, int, int]:
         """The value that the path leads to, and where it begins and ends."""
         outer, _, name = path.rpartition(".")
-        holder, starts = self._within(outer)
-        number = fields(type(holder)).index(name) if isinstance(holder, Message) else int(name)
-        value = getattr(holder, name) if isinstance(holder, Message) else holder[number]
-        return value, starts[number], starts[number + 1]
+        if outer not in self._known:
+            holder, begin, _ = self._value(outer)
+            self._known[outer] = _within(holder, begin)
+        values, starts, numbers = self._known[outer]
+        number = numbers[name]
+        return values[number], starts[number], starts[number + 1]
 
-    def _within(self, path: str) -> tuple[Any, list[int]]:
-        """The value that the path leads to, which has values of its own, and where these begin."""
-        if path not in self._known:
-            value, begin, _ = self._value(path)
-            self._known[path] = value, [begin + start for start in starts_of(value)]
-        return self._known[path]
+
+_Within = tuple[Sequence[Any], list[int], Mapping[str, int]]
+"""The values of a message, or a sequence in one, where they begin, and the number of each by its name."""
+
+
+def _within(holder: Message | Sequence[Any], begin: int) -> _Within:
+    """The values of what begins there."""
+    values = astuple(holder) if isinstance(holder, Message) else holder
+    numbers = _numbers(type(holder)) if isinstance(holder, Message) else {str(n): n for n in range(len(holder))}
+    return values, [begin + start for start in starts_of(values)], numbers
+
+
+@functools.cache
+def _numbers(message_type: type[Message]) -> dict[str, int]:
+    """The number of each field by its name."""
+    return {name: number for number, name in enumerate(fields(message_type))}

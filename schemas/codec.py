@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec.structs import astuple
 
 from schemas.base import Message, unpack_column
 from schemas.registry import MESSAGE_TYPES, TYPE_IDS
@@ -83,9 +82,8 @@ def canonical(message: Message) -> Message:
         raise DecodeError(f"{type(message).__name__}: {error}") from error
 
 
-def starts_of(values: Message | Sequence[Any]) -> list[int]:
-    """Where in its payload each value of a message, or of a sequence in one, begins, and where the last one ends."""
-    values = astuple(values) if isinstance(values, Message) else values
+def starts_of(values: Sequence[Any]) -> list[int]:
+    """Where in their payload the values of a message, or of a sequence in one, begin, and where the last one ends."""
     head = len(_ENCODER.encode([None] * len(values))) - len(values)
     return list(itertools.accumulate(map(len, map(_ENCODER.encode, values)), initial=head))
 
