@@ -232,16 +232,15 @@ def _planned(
     reach = sides.broker.reach(bars, start, end, symbol)
     admission, answered = _Admission(sides, reach, symbol), list[Answered]()
     heard = zip(foresight.answers, respondent.answers, strict=False)
+    refused: Answered | None = None
     for each in _by_bar(itertools.islice(heard, known), bars):
         if each.at >= reach.first:
-            end = reach.first
             break
         if len(each.requests) > _MOST_REQUESTS or not admission.admits(each):
-            end = each.at
+            refused = each
             break
         answered.append(each)
-    else:
-        end = reach.first
+    end = reach.first if refused is None else refused.at
     return RestingOrders(symbol, answered, bars[end - 1].ts, admission.came, admission.cancelled), end
 
 

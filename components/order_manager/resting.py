@@ -60,5 +60,6 @@ class RestingRouting:
         for _, came in resting.left():
             order = came.order
             active[order.order_id] = OrderRecord(order, _ROUTED, broker, came.ts)
-        self._book.complete_unmade(CancelledOrders(resting.symbol, broker, resting.came, ends, earlier))
+        if ends:
+            self._book.complete_unmade(CancelledOrders(resting.symbol, broker, resting.came, ends, earlier))
         self._counts[_CANCELLED] += len(ends)

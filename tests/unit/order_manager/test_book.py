@@ -278,6 +278,12 @@ def test_it_is_told_whether_an_order_has_ended_before_there_is_a_record_of_it():
     assert [any(order_id in ids for ids in book.ended()) for order_id in ("risk-2", "risk-6")] == [False, True]
 
 
+def test_of_a_stretch_in_which_nothing_is_cancelled_only_what_works_is_kept():
+    book = OrderBook(3)
+    take_together(book, cancelled_orders(1, 0, left=2), "broker")
+    assert (list(book.active), book.completed_count, list(book._unmade)) == (["risk-1", "risk-2"], 0, [])
+
+
 def test_orders_that_filled_together_are_known_as_if_each_had_been_completed():
     book = OrderBook(10)
     book.complete_unmade(filled_orders(1, 3, waiting=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bus.runtime.resting import Came, Cancelled, RestingOrders
 from schemas import CancelOrder, Direction, GroupType, Order, OrderType, ReplaceOrder, TimeInForce
 from tests.support.builders import T0, an_order
 from tests.unit.order_manager.support import Desk, a_report
@@ -56,6 +57,16 @@ def test_an_id_that_is_known_is_no_new_orders():
     assert not accepts(limit("works"))
     assert not accepts(limit("done"))
     assert accepts(limit("new"))
+
+
+def test_nor_is_one_that_was_cancelled_with_many_others():
+    resting = Desk().manager.resting()
+    accepts = resting.acceptor("broker")
+    order = limit("gone")
+    came, ends = {"gone": Came(order, T0)}, {"gone": Cancelled("", T0 + 1)}
+    resting.take(RestingOrders("AAPL", [], T0 + 2, came, ends), "broker")
+    assert not accepts(order)
+    assert not resting.acceptor("broker")(order)
 
 
 def test_an_order_rests_while_nothing_has_become_of_it():
