@@ -36,20 +36,20 @@ def records(first: int, bars: Bars) -> list[list[bytes]]:
 def stretch_of(bars: list[list[bytes]]) -> StretchRecords:
     sizes = np.array([sum(map(len, bar)) for bar in bars], np.int64)
     counts = np.array(list(map(len, bars)), np.int64)
-    pieces = pieces_of(bars, [4, 0, 1, 3])
+    pieces = pieces_of(bars, [4, 0, 1, 3_000])
     ends = np.cumsum(list(map(len, pieces)))
     return StretchRecords(pieces, ends, np.cumsum(sizes) - sizes, np.cumsum(counts) - counts, int(counts.sum()))
 
 
 def pieces_of(bars: list[list[bytes]], counts: Sequence[int]) -> list[bytes]:
     """The records, and these in turn so many to a piece."""
-    going = itertools.chain.from_iterable(bars)
-    pieces = []
-    for count in itertools.cycle(counts):
-        pieces.append(b"".join(itertools.islice(going, count)))
-        if not pieces[-1] and count:
-            return pieces
-    raise AssertionError
+    each, turns = list(itertools.chain.from_iterable(bars)), itertools.cycle(counts)
+    pieces, done = [], 0
+    while done < len(each):
+        count = next(turns)
+        pieces.append(b"".join(each[done : done + count]))
+        done += count
+    return pieces
 
 
 def append_stretch(log: Log, first: int, bars: Bars) -> int:
