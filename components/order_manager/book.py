@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Container, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from components.order_manager.record import CancelledOrders, FilledOrders, OrderRecord
+from components.order_manager.record import OrderRecord
+from components.order_manager.unmade import CancelledOrders, FilledOrders, Unmade
 from schemas.enums import GroupType, OrderState
 from schemas.orders import Order
 
@@ -26,11 +26,8 @@ class OrderBook:
         self.dropped = 0
         self.active: dict[str, OrderRecord] = {}
         self._completed: dict[str, OrderRecord] = {}
-        self._unmade: deque[FilledOrders | CancelledOrders] = deque()
-        """Those that were completed after them, of which there are no records yet."""
-        self._unmade_count = 0
-        self._unmade_ids: set[str] = set()
-        """Of those that were cancelled."""
+        self._unmade = Unmade()
+        """Those that were completed after them."""
         self._completed_ids: deque[str] = deque()
         self.by_parent: dict[str, dict[str, OrderRecord]] = {}
         self._by_group: dict[str, dict[str, OrderRecord]] = {}
@@ -38,25 +35,21 @@ class OrderBook:
     @property
     def completed(self) -> dict[str, OrderRecord]:
         """The last orders that do not work any more, oldest first."""
-        if self._unmade:
-            for record in itertools.chain.from_iterable(orders.records() for orders in self._unmade):
+        if self._unmade.count:
+            for record in self._unmade.take():
                 self._completed[record.order.order_id] = record
                 self._completed_ids.append(record.order.order_id)
-            self._unmade.clear()
-            self._unmade_count = 0
-            self._unmade_ids.clear()
         return self._completed
 
     @property
     def completed_count(self) -> int:
         """How many these are."""
-        return len(self._completed) + self._unmade_count
+        return len(self._completed) + self._unmade.count
 
     def ended(self) -> tuple[Container[str], Container[str]]:
         """The ids of the last orders that do not work any more, in two parts, as they are now and will be."""
-        if any(isinstance(orders, FilledOrders) for orders in self._unmade):
-            return self.completed, self._unmade_ids
-        return self._completed, self._unmade_ids
+        completed = self.completed if self._unmade.has_filled else self._completed
+        return completed, self._unmade.cancelled_ids
 
     def get(self, order_id: str) -> OrderRecord | None:
         """The order with this id, None when it is not known (any more)."""
@@ -84,30 +77,12 @@ class OrderBook:
 
     def complete_unmade(self, orders: FilledOrders | CancelledOrders) -> None:
         """Note orders, which are not among those that work, as final."""
-        self._unmade.append(orders)
-        self._unmade_count += len(orders)
-        if isinstance(orders, CancelledOrders):
-            self._unmade_ids.update(orders.ids())
-        excess = self.completed_count - self.max_completed
-        while excess > 0:
-            if self._completed:
-                self._drop_oldest()
-                excess -= 1
-                continue
-            dropped = self._drop_unmade(excess)
-            self.dropped += dropped
-            self._unmade_count -= dropped
-            excess -= dropped
-
-    def _drop_unmade(self, most: int) -> int:
-        """Forget the oldest of which there are no records, so many of them at most; how many that are."""
-        oldest = self._unmade.popleft()
-        dropped = min(most, len(oldest))
-        if dropped < len(oldest):
-            self._unmade.appendleft(oldest.without(dropped))
-        if isinstance(oldest, CancelledOrders):
-            self._unmade_ids.difference_update(itertools.islice(oldest.ids(), dropped))
-        return dropped
+        self._unmade.add(orders)
+        while self._completed and self.completed_count > self.max_completed:
+            self._drop_oldest()
+        excess = max(self.completed_count - self.max_completed, 0)
+        self._unmade.drop(excess)
+        self.dropped += excess
 
     def _drop_oldest(self) -> None:
         self.dropped += 1

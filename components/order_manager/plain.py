@@ -6,8 +6,9 @@ from typing import Final
 
 from bus.runtime.plain import PlainFills, PlainOrders, is_plain, plain_order
 from components.order_manager.book import OrderBook
-from components.order_manager.record import FilledOrders, OrderRecord
+from components.order_manager.record import OrderRecord
 from components.order_manager.router import Router
+from components.order_manager.unmade import FilledOrders
 from components.order_manager.validator import OrderValidator
 from schemas.enums import Direction, OrderState
 from schemas.orders import Order

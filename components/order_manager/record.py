@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
-from bus.runtime.plain import PlainFills, PlainOrders
-from bus.runtime.resting import Came, Cancelled
 from components.order_manager.lifecycle import FINAL_STATES
 from schemas.enums import OrderState
 from schemas.orders import Order, OrderStatus
@@ -134,69 +130,3 @@ def fill_whole(record: OrderRecord, fill_id: str, price: float, ts: int) -> Orde
 def cancelled(order_id: str, symbol: str, ts: int, reason: str) -> OrderStatus:
     """What is published at `ts` (ns UTC) of an order that rested and was cancelled."""
     return OrderStatus(order_id, symbol, _ROUTED, _CANCELLED, 0.0, 0.0, ts, "", reason)
-
-
-class FilledOrders(NamedTuple):
-    """Plain orders that have filled. Their records are made when somebody asks for one: most never are.
-
-    The first `forgotten` of them do not count any more.
-    """
-
-    orders: PlainOrders
-    fills: PlainFills
-    broker: str
-    forgotten: int = 0
-
-    def __len__(self) -> int:
-        return len(self.fills.ids) - self.forgotten
-
-    def without(self, count: int) -> FilledOrders:
-        """The same without the first so many."""
-        return FilledOrders(self.orders, self.fills, self.broker, self.forgotten + count)
-
-    def records(self) -> Iterator[OrderRecord]:
-        """What `OrderManager` keeps of orders that it took one by one."""
-        fills = self.fills
-        columns = zip(fills.ids, fills.prices.tolist(), fills.ts.tolist(), strict=True)
-        for number, fill in itertools.islice(enumerate(columns), self.forgotten, None):
-            order = self.orders.order(number)
-            record = OrderRecord(order, _ROUTED, self.broker, order.ts)
-            fill_whole(record, *fill)
-            yield record
-
-
-class CancelledOrders(NamedTuple):
-    """Orders in a symbol that rested and were cancelled, by id, as `RestingOrders` has them.
-
-    Those that did not come with the others have `earlier` records. As of filled ones, records of the others are made
-    when somebody asks, and the first `forgotten` do not count any more.
-    """
-
-    symbol: str
-    broker: str
-    came: dict[str, Came]
-    ends: dict[str, Cancelled]
-    earlier: dict[str, OrderRecord]
-    forgotten: int = 0
-
-    def __len__(self) -> int:
-        return len(self.ends) - self.forgotten
-
-    def without(self, count: int) -> CancelledOrders:
-        """The same without the first so many."""
-        return CancelledOrders(*self[:5], self.forgotten + count)
-
-    def ids(self) -> Iterator[str]:
-        """The ids, in the order in which they were cancelled."""
-        return itertools.islice(self.ends, self.forgotten, None)
-
-    def records(self) -> Iterator[OrderRecord]:
-        """What `OrderManager` keeps of orders that it took one by one."""
-        for order_id in self.ids():
-            record, end = self.earlier.get(order_id), self.ends[order_id]
-            if record is None:
-                came = self.came[order_id]
-                record = OrderRecord(came.order, _ROUTED, self.broker, came.ts)
-            record.state = _CANCELLED
-            record.add_step(cancelled(order_id, self.symbol, end.ts, end.reason))
-            yield record

@@ -8,7 +8,8 @@ from typing import Final
 from bus.runtime.resting import RestingOrders
 from components.order_manager.book import OrderBook
 from components.order_manager.intake import Intake
-from components.order_manager.record import CancelledOrders, OrderRecord
+from components.order_manager.record import OrderRecord
+from components.order_manager.unmade import CancelledOrders
 from components.order_manager.validator import looks_plain
 from schemas.enums import OrderState, OrderType
 from schemas.orders import Order
