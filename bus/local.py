@@ -59,8 +59,6 @@ class LocalBus:
         self._loop = LazyLoop(means or Means())
         self._express = compose(wiring)
         self._is_logged = log is not None
-        if self._is_logged and self._express is not None:
-            import bus.stretches  # noqa: F401 - it is needed at the first stretch, and takes time to find
         self._taps: list[tuple[type[Message], Handler]] = []
         routes = self._routes = {message_type: Route(message_type) for message_type in MESSAGE_TYPES.values()}
         self._order = Uncaptured(routes) if log is None else Captured(routes, self.clock, log, wiring)

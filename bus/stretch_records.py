@@ -133,9 +133,10 @@ def records_of(
     whole = memoryview(data) if bars > _LONG * len(cuts) else data
     pieces[::2] = [whole[first:behind] for first, behind in itertools.pairwise([0, *cuts])]
     pieces[1::2] = rows
-    ends = np.repeat(cuts, 2)[:-1] + np.repeat(np.concatenate(([0], np.cumsum(answers.sizes))), 2)[1:]
+    lengths = np.empty(len(pieces), np.int64)
+    lengths[::2], lengths[1::2] = np.diff(cuts, prepend=0), answers.sizes
     sizes[answers.at] += answers.sizes
-    return StretchRecords(pieces, ends, np.cumsum(sizes) - sizes, befores, bars + answers.total)
+    return StretchRecords(pieces, np.cumsum(lengths), np.cumsum(sizes) - sizes, befores, bars + answers.total)
 
 
 class _Answers:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,7 @@ _CLASSES: Final[dict[str, type[Component] | None]] = {
     "strategy": None,
     "risk_manager": None,
 }
+_Admitted = TypeVar("_Admitted", Came, Cancelled)
 _ENOUGH: Final = 12
 """So many orders and cancels at least are worth a stretch."""
 _MOST_REQUESTS: Final = 8
@@ -208,10 +209,8 @@ class _Admission:
 
     def _refuse(self, ts: int) -> bool:
         """Admit nothing of what comes with the bar at `ts`."""
-        while self.came and next(reversed(self.came.values())).ts == ts:
-            self.came.popitem()
-        while self.cancelled and next(reversed(self.cancelled.values())).ts == ts:
-            self.cancelled.popitem()
+        _take_back(self.came, ts)
+        _take_back(self.cancelled, ts)
         return False
 
     def _rests(self, order_id: str) -> bool:
@@ -258,6 +257,12 @@ def _by_bar(heard: Iterable[tuple[tuple[int, Signal], list[Request]]], bars: Blo
         each = Answered(at, bars[at].ts, [signal], [requests], requests)
     if each is not None:
         yield each
+
+
+def _take_back(admitted: dict[str, _Admitted], ts: int) -> None:
+    """Take out those at `ts`, which are the last."""
+    while admitted and next(reversed(admitted.values())).ts == ts:
+        admitted.popitem()
 
 
 def _find_forms(answered: list[Answered]) -> int:
