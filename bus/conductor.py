@@ -34,7 +34,7 @@ from schemas import (
 MAX_ROUNDS = 8
 """How often the hub says Drained before it concludes that the coordinator will never finish."""
 
-CHECKPOINT_EVERY = 8192
+CHECKPOINT_EVERY = 32_768
 """External messages between two of the hub's checkpoints."""
 
 _BLOCK = 1024

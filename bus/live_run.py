@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bus.conductor import CHECKPOINT_EVERY, MAX_ROUNDS, Progress
+from bus.conductor import MAX_ROUNDS, Progress
 from bus.errors import ProtocolError
 from bus.live import LiveBus
 from bus.topics import Wiring
@@ -31,6 +31,8 @@ from schemas import (
 from schemas.registry import TYPE_IDS
 
 END_OF_DATA: Final = "end of data"
+CHECKPOINT_EVERY: Final = 8192
+"""Messages of the market between two of the hub's checkpoints: fewer than in a backtest, as they take hours to come."""
 _TURN_S: Final = 0.1
 _PROGRESS_S: Final = 0.1
 _MARKET_DATA_IDS: Final = [TYPE_IDS[message_type] for message_type in (Bar, Quote, Trade)]

@@ -10,8 +10,8 @@ from bus.runtime.block import Block
 from bus.stretch_records import Bars, Layouts, Numbers, StretchRecords, records_of
 from schemas import Message
 
-_MANY_ANSWERS: Final = 4096
-_MANY_BARS: Final = 8192
+_MANY_ANSWERS: Final = 16_384
+_MANY_BARS: Final = 32_768
 
 
 class Stretches:

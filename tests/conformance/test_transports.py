@@ -12,7 +12,8 @@ from bus.errors import ComponentError, ConfigError, ProtocolError
 from bus.hub import Hub
 from bus.runtime.component import Component, Source, handles
 from bus.wave_hub import SYNC_EVERY
-from schemas import Bar, ComponentFailed, Direction, Message, Signal, StartStream
+from schemas import Bar, Checkpoint, ComponentFailed, Direction, Message, Signal, StartStream
+from schemas.codec import encode
 from schemas.registry import MESSAGE_TYPES
 from tests.support.builders import DAY_NS, a_bar, an_order
 from tests.support.nodes import NODES, Gate, Node, StrategyNode
@@ -106,6 +107,27 @@ def test_timers_fire_at_the_same_places_to_the_byte(transport, tmp_path):
     run = run_over(transport, topology(), tmp_path)
     assert run.log.kept == run_over("local", topology(), tmp_path).log.kept
     assert types_of(run).count("TimerFired") > 40
+    assert_everybody_heard_all(run)
+
+
+class Remarks(Component):
+    """Says something at every checkpoint."""
+
+    component_type = "strategy"
+    emits = (Signal,)
+
+    @handles(Checkpoint)
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.emit(Signal(self.clock.now_ns, "AAPL", "BUY", 1.0, float(checkpoint.count)))
+
+
+@every_transport
+@pytest.mark.parametrize("every", [1, 7, 30])
+def test_checkpoints_come_at_the_same_places_to_the_byte(transport, every, tmp_path, monkeypatch):
+    monkeypatch.setattr("bus.conductor.CHECKPOINT_EVERY", every)
+    run = run_over(transport, [*parts(), Remarks("remarks")], tmp_path)
+    assert run.log.kept == run_over("local", [*parts(), Remarks("remarks")], tmp_path).log.kept
+    assert payloads(run, "Checkpoint") == [encode(Checkpoint(count)) for count in range(every, 61, every)]
     assert_everybody_heard_all(run)
 
 

@@ -186,7 +186,7 @@ def test_a_stream_cannot_be_asked_for_when_the_data_flow_already(tmp_path: Path)
         Run([Bars("bars"), Late("coordinator")], tmp_path).over("local")
 
 
-@given(st.lists(st.integers(1, 9_000), max_size=8))
+@given(st.lists(st.integers(1, CHECKPOINT_EVERY + 1000), max_size=8))
 def test_blocks_are_cut_at_checkpoints_whatever_their_size(sizes):
     numbers = iter(range(sum(sizes)))
     parts = list(between_checkpoints((1, list(itertools.islice(numbers, size))) for size in sizes))

@@ -84,8 +84,8 @@ def test_only_bars_of_one_source_and_symbol_belong_together(of):
 
 
 def test_no_more_are_put_together_when_there_are_many_answers():
-    assert stretches_of([(days(5000), 0, stretch(5000, *range(4095)))]).can_take(SOURCE, BAR, "AAPL")
-    assert not stretches_of([(days(5000), 0, stretch(5000, *range(4096)))]).can_take(SOURCE, BAR, "AAPL")
+    assert stretches_of([(days(20_000), 0, stretch(20_000, *range(16_383)))]).can_take(SOURCE, BAR, "AAPL")
+    assert not stretches_of([(days(20_000), 0, stretch(20_000, *range(16_384)))]).can_take(SOURCE, BAR, "AAPL")
 
 
 def test_bars_and_answers_are_counted_by_type():
@@ -94,6 +94,6 @@ def test_bars_and_answers_are_counted_by_type():
 
 
 def test_no_more_are_put_together_when_they_have_many_bars():
-    block = days(8192)
-    assert stretches_of([(block, 0, stretch(8191, 1))]).can_take(SOURCE, BAR, "AAPL")
-    assert not stretches_of([(block, 0, stretch(8191, 1)), (block, 8191, stretch(8192))]).can_take(SOURCE, BAR, "AAPL")
+    block, parts = days(32_768), [(0, stretch(32_767, 1)), (32_767, stretch(32_768))]
+    assert stretches_of([(block, *part) for part in parts[:1]]).can_take(SOURCE, BAR, "AAPL")
+    assert not stretches_of([(block, *part) for part in parts]).can_take(SOURCE, BAR, "AAPL")

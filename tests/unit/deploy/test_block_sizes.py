@@ -28,6 +28,11 @@ def csv_text() -> str:
     return "\n".join(lines)
 
 
+@pytest.fixture(autouse=True)
+def checkpoints(monkeypatch):
+    monkeypatch.setattr("bus.conductor.CHECKPOINT_EVERY", 4096)
+
+
 @cache
 def outcome(block_size: int, capture: str) -> tuple[Any, ...]:
     with TemporaryDirectory() as folder:
