@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -275,23 +275,44 @@ def _layout_of(parts: Sequence[Part]) -> Layout:
     return Layout(bytes(sample), words, texts_at, heads, sources, ordinals, causes)
 
 
-def alike(*columns: NDArray[Any]) -> Iterator[NDArray[np.int64]]:
-    """The indexes of rows that have the same values, kind by kind; columns as in `codes_of`."""
+Column = NDArray[Any] | None
+"""Whole numbers from 0 on, one for each row; None where it is the same in all rows."""
+
+
+def alike(count: int, *columns: Column) -> Iterator[NDArray[np.int64]]:
+    """The indexes of so many rows that have the same values, kind by kind."""
     codes = codes_of(*columns)
-    for code in np.flatnonzero(np.bincount(codes)) if len(codes) else ():
+    if codes is None:
+        if count:
+            yield np.arange(count)
+        return
+    for code in np.flatnonzero(np.bincount(codes)):
         yield np.flatnonzero(codes == code)
 
 
-def codes_of(*columns: NDArray[Any]) -> NDArray[np.int64]:
-    """Small numbers, the same where all columns, of whole numbers from 0 on, have the same values."""
-    code = np.zeros(len(columns[0]), np.int64)
+def codes_of(*columns: Column) -> Column:
+    """Small numbers, the same where all columns have the same values."""
+    code: Column = None
     for column in columns:
-        most = int(column.max(initial=0))
-        if most > int(column.min(initial=most)):
-            code = code * (most + 1) + column
-            if code.max() > _MANY:
-                code = np.unique(code, return_inverse=True)[1]
+        if column is None or (most := int(column.max(initial=0))) == int(column.min(initial=most)):
+            continue
+        code = column.astype(np.int64) if code is None else code * (most + 1) + column
+        if code.max() > _MANY:
+            code = np.unique(code, return_inverse=True)[1]
     return code
+
+
+def numbered(values: Iterable[Hashable]) -> Column:
+    """Numbers from 0 on, the same for equal values."""
+    known: dict[Hashable, int] = {}
+    numbers = [known.setdefault(value, len(known)) for value in values]
+    return np.array(numbers, np.int64) if len(known) > 1 else None
+
+
+def lengths(values: Sequence[Sized]) -> Column:
+    """How long they are."""
+    found = list(map(len, values))
+    return np.array(found, np.int64) if len(set(found)) > 1 else None
 
 
 def texts(values: Sequence[str]) -> NDArray[np.void]:
@@ -305,17 +326,17 @@ def equally_long(payloads: Sequence[bytes]) -> NDArray[np.void]:
     return np.frombuffer(b"".join(payloads), f"V{len(payloads[0])}")
 
 
-def lengths_in_counter(ids: Sequence[str]) -> NDArray[np.int64]:
+def lengths_in_counter(ids: Sequence[str]) -> Column:
     """How long the ids of a counter are, in order."""
-    if ids and len(ids[0]) == len(ids[-1]):
-        return np.full(len(ids), len(ids[0]))
-    return np.fromiter(map(len, ids), np.int64, len(ids))
+    return None if ids and len(ids[0]) == len(ids[-1]) else lengths(ids)
 
 
-def lengths_of(values: Sequence[str]) -> NDArray[np.int64]:
+def lengths_of(values: Sequence[str]) -> Column:
     """How long texts, of which there are not many different ones, are in UTF-8."""
-    lengths = {value: len(value.encode()) for value in set(values)}
-    return np.fromiter(map(lengths.__getitem__, values), np.int64, len(values))
+    known = {value: len(value.encode()) for value in set(values)}
+    if len(set(known.values())) < 2:
+        return None
+    return np.fromiter(map(known.__getitem__, values), np.int64, len(values))
 
 
 class _Places:

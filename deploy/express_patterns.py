@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from bus.runtime.plain import Accounts, PlainFills, PlainOrders, Trips, direction_of
 from bus.stretch_records import (
     PAYLOAD,
+    Column,
     Part,
     Pattern,
     alike,
     codes_of,
     equally_long,
+    lengths,
     lengths_in_counter,
     lengths_of,
+    numbered,
     texts,
 )
 from components.order_manager.record import first_steps
@@ -148,20 +151,20 @@ def _by_bar(bars: int, at: Numbers) -> Numbers:
 class _Kinds(NamedTuple):
     """Of each fill, signal, order and round trip a number; with equal ones, messages differ in nothing but columns."""
 
-    fills: Numbers
-    signals: Numbers
-    orders: Numbers
-    trips: Numbers
+    fills: Column
+    signals: Column
+    orders: Column
+    trips: Column
 
 
 def _kinds(happened: Happened, columns: _Columns) -> _Kinds:
     orders, fills, trips = happened.orders, happened.fills, happened.trips
-    count, lengths, buys = len(fills.ids), lengths_in_counter(orders.ids), orders.signed > 0
-    fees = _numbered(tuple(line.name for line in lines) for lines in fills.fees) if fills.fees else np.zeros(count, int)
+    count, buys = len(fills.ids), orders.signed > 0
+    fees = numbered(tuple(line.name for line in lines) for lines in fills.fees or ())
     return _Kinds(
-        codes_of(buys[:count], lengths[:count], lengths_in_counter(fills.ids), fees),
-        np.fromiter(map(len, columns.signals), np.int64, len(columns.signals)),
-        codes_of(buys, lengths, lengths_of(orders.reasons)),
+        codes_of(buys[:count], lengths_in_counter(orders.ids[:count]), lengths_in_counter(fills.ids), fees),
+        lengths(columns.signals),
+        codes_of(buys, lengths_in_counter(orders.ids), lengths_of(orders.reasons)),
         codes_of(trips.closed > 0, lengths_in_counter(trips.ids), lengths_in_counter(trips.entry_fills)),
     )
 
@@ -185,15 +188,13 @@ def _kind(happened: Happened, columns: _Columns, rows: _Rows) -> tuple[Any, ...]
 
 def _alike(rows: _Rows, kinds: _Kinds) -> Iterator[_Rows]:
     """The rows, sorted into those that are alike."""
-    numbered = zip(rows[1:], kinds, strict=True)
-    for these in alike(*(np.append(kind, _NONE)[numbers] + 1 for numbers, kind in numbered)):
+    for these in alike(len(rows.at), *map(_by_row, rows[1:], kinds)):
         yield _Rows(*(column[these] for column in rows))
 
 
-def _numbered(values: Iterable[Any]) -> Numbers:
-    """Numbers from 0 on, the same for equal values."""
-    known: dict[Any, int] = {}
-    return np.array([known.setdefault(value, len(known)) for value in values], np.int64)
+def _by_row(numbers: Numbers, kind: Column) -> NDArray[Any]:
+    """The kind of what has these numbers, above 0; 0 for nothing."""
+    return numbers != _NONE if kind is None else np.append(kind, _NONE)[numbers] + 1
 
 
 _ORDER: Final = ("ts", "quantity")

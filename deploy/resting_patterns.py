@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bus.runtime.resting import Answered, Request, RestingOrders
-from bus.stretch_records import PAYLOAD, Part, Pattern, alike, equally_long
+from bus.stretch_records import PAYLOAD, Part, Pattern, alike, equally_long, lengths
 from components.order_manager.record import cancelled, first_steps
 from schemas import BrokerReport, CancelOrder, Order, ReportType, SubmitCancel, SubmitOrder
 from schemas.codec import encode
@@ -49,10 +49,9 @@ def _patterns(
     bars = [bar for _, bar in rows]
     at, times = np.array([at for at, _ in rows]), np.array([bar.ts for bar in bars])
     columns = _columns(bars)
-    lengths = [np.fromiter(map(len, column), np.int64, len(column)) for column in columns]
-    for these in alike(*lengths):
+    for these in alike(len(rows), *map(lengths, columns)):
         first = these[0]
-        kind = (form, *(int(length[first]) for length in lengths))
+        kind = (form, *(len(column[first]) for column in columns))
         chosen = [
             equally_long(column if len(these) == len(column) else [column[number] for number in these.tolist()])
             for column in columns

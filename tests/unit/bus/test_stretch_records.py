@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from bus.record import encode_record
 from bus.runtime.block import Block
@@ -22,8 +23,10 @@ from bus.stretch_records import (
     Pattern,
     alike,
     equally_long,
+    lengths,
     lengths_in_counter,
     lengths_of,
+    numbered,
     records_of,
     texts,
 )
@@ -338,17 +341,22 @@ def test_a_message_within_another_may_be_given_as_it_is():
 
 
 def test_rows_are_alike_that_have_the_same_in_all_columns():
-    columns = np.array([3, 3, 900, 3, 900]), np.array([0, 1, 0, 0, 0])
-    assert [these.tolist() for these in alike(*columns)] == [[0, 3], [1], [2, 4]]
+    columns = np.array([3, 3, 900, 3, 900]), None, np.array([0, 1, 0, 0, 0]), np.full(5, 7)
+    assert [these.tolist() for these in alike(5, *columns)] == [[0, 3], [1], [2, 4]]
 
 
 def test_rows_of_very_many_kinds_are_told_apart():
     columns = [np.arange(300) % step for step in (300, 150, 100, 75)]
-    assert [these.tolist() for these in alike(*columns)] == [[n] for n in range(300)]
+    assert [these.tolist() for these in alike(300, *columns)] == [[n] for n in range(300)]
 
 
 def test_nothing_is_alike_where_there_is_nothing():
-    assert list(alike(np.zeros(0, np.int64))) == []
+    assert list(alike(0, np.zeros(0, np.int64), None)) == list(alike(0)) == []
+
+
+@pytest.mark.parametrize("columns", [(), (None,), (np.full(4, 3), None), (np.ones(4, bool),)])
+def test_all_rows_are_alike_where_nothing_differs(columns):
+    assert [these.tolist() for these in alike(4, *columns)] == [[0, 1, 2, 3]]
 
 
 @pytest.mark.parametrize("reason", ["", "x", "x" * 40, "ü" * 200])
@@ -499,12 +507,28 @@ def test_texts_are_a_column_of_their_bytes():
 @given(st.integers(0, 1200), st.integers(0, 1200), st.sampled_from(["f", "risk-", ""]))
 def test_ids_of_a_counter_are_as_long_as_they_are(first, count, name):
     ids = [f"{name}{n}" for n in range(first, first + count)]
-    assert lengths_in_counter(ids).tolist() == list(map(len, ids))
+    assert_column(lengths_in_counter(ids), list(map(len, ids)))
 
 
 @given(st.lists(st.sampled_from(["", "a", "ü", "語字", "x" * 300])))
 def test_texts_are_as_long_as_their_bytes(values):
-    assert lengths_of(values).tolist() == [len(value.encode()) for value in values]
+    assert_column(lengths_of(values), [len(value.encode()) for value in values])
+    assert_column(lengths(values), list(map(len, values)))
+
+
+@given(st.lists(st.sampled_from(["b", "a", ("a", "b"), ()])))
+def test_equal_values_have_the_same_number(values):
+    order = list(dict.fromkeys(values))
+    assert_column(numbered(values), list(map(order.index, values)))
+
+
+def assert_column(column: NDArray[np.int64] | None, expected: list[int]) -> None:
+    """A column has these values, or there is none as they are all the same."""
+    if len(set(expected)) > 1:
+        assert column is not None
+        assert column.tolist() == expected
+    else:
+        assert column is None
 
 
 def test_the_direction_of_a_kind_stays_as_its_sample_has_it():
