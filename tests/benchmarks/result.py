@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import json
+import math
 import os
 import platform
 import statistics
@@ -21,6 +22,8 @@ from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HISTORY = Path(__file__).with_name("history.jsonl")
+_SURE = 0.02
+_MOST_RUNS = 31
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,41 @@ def median_of(name: str, values: Sequence[float], unit: str, **other: Any) -> Re
 
 
 def ratio_of(name: str, values: Sequence[float], bases: Sequence[float], **other: Any) -> Result:
-    """The median of `values` to the median of `bases`, which were measured in turn with them.
+    """What `values` are to `bases`, which were measured in turn with them: the median of the ratios of neighbours.
 
-    The spread is that of the ratios of neighbours.
+    So a machine that gets slower or faster meanwhile changes little.
     """
-    ratios = [value / base for value, base in zip(values, bases, strict=True)]
-    middle = statistics.median(values) / statistics.median(bases)
-    return Result(name, middle, "ratio", low=min(ratios), high=max(ratios), runs=len(ratios), **other)
+    return median_of(name, _ratios(values, bases), "ratio", **other)
+
+
+def until_sure(measure: Callable[[], tuple[float, float]], options: Options) -> tuple[list[float], list[float]]:
+    """Values and their bases, each pair measured in turn: `options.runs` of them.
+
+    At full size there are more, up to `_MOST_RUNS`, as long as the median of their ratios is not known to `_SURE`.
+    """
+    values: list[float] = []
+    bases: list[float] = []
+    most = _MOST_RUNS if options.full else options.runs
+    while len(values) < options.runs or (len(values) < most and _doubt(_ratios(values, bases)) > _SURE):
+        value, base = measure()
+        values.append(value)
+        bases.append(base)
+    return values, bases
+
+
+def _ratios(values: Sequence[float], bases: Sequence[float]) -> list[float]:
+    return [value / base for value, base in zip(values, bases, strict=True)]
+
+
+def _doubt(values: Sequence[float]) -> float:
+    """The standard error of their median, as a part of it; infinite where there is only one.
+
+    1.2533 sigma / sqrt(n), as for a normal distribution, sigma being the quartiles' distance / 1.349.
+    """
+    if len(values) < 2:
+        return math.inf
+    lower, middle, upper = statistics.quantiles(values, n=4)
+    return 1.2533 * (upper - lower) / 1.349 / math.sqrt(len(values)) / middle
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,7 +1,8 @@
 """Every benchmark with its aim: `make bench`, or `python -m tests.benchmarks.run [MODULE...] [--full] [--runs N]`.
 
 Prints one JSON object a line: the machine, then name, value, unit, and where there is an aim: aim and met. A value is
-the median of several runs, `low` and `high` their extremes. On a noisy machine only ratios within one call mean
+the median of several runs, `low` and `high` their extremes; at full size some ratios are measured until their median is
+known to 2 per cent, or 31 times. On a noisy machine only ratios within one call mean
 anything; those of CPU time mean most.
 """
 

@@ -21,6 +21,7 @@ import pstats
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from deploy.launcher import RunResult, launch
 from deploy.plan import Placement, Plan, plan_of
 from deploy.run_folder import COMPLETED
 from tests.benchmarks.bars import SYMBOL, columns
-from tests.benchmarks.result import Options, Result, alone, median_of, ratio_of
+from tests.benchmarks.result import Options, Result, alone, median_of, ratio_of, until_sure
 
 PARTS: Final = "tests.benchmarks.parts"
 WORKLOADS: Final[dict[str, dict[str, dict[str, Any]]]] = {
@@ -122,13 +123,14 @@ def measure(options: Options) -> Iterator[Result]:
     """The time of every workload, and what capturing it costs."""
     bars = 100_000 if options.full else 20_000
     for workload in WORKLOADS:
-        values: dict[str, list[float]] = {"none": [], "full": []}
-        for _ in range(options.runs):
-            for capture, found in values.items():
-                found.append(alone(us_per_bar, workload, bars, capture))
-        yield median_of(f"{workload}, {bars} bars", values["none"], "us/bar")
-        name = f"{workload}, capture full to none, {bars} bars"
-        yield ratio_of(name, values["full"], values["none"], aim=CAPTURE_AIM)
+        full, none = until_sure(partial(_with_and_without_log, workload, bars), options)
+        yield median_of(f"{workload}, {bars} bars", none, "us/bar")
+        yield ratio_of(f"{workload}, capture full to none, {bars} bars", full, none, aim=CAPTURE_AIM)
+
+
+def _with_and_without_log(workload: str, bars: int) -> tuple[float, float]:
+    none = alone(us_per_bar, workload, bars, "none")
+    return alone(us_per_bar, workload, bars, "full"), none
 
 
 def main() -> None:

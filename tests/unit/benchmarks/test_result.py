@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 
@@ -10,7 +11,7 @@ import pytest
 from tests.benchmarks import growth, processes, result, run, workloads
 from tests.benchmarks.peers.common import PAIRS
 from tests.benchmarks.peers.run import PEERS, ratios
-from tests.benchmarks.result import Options, Result, alone, in_turn, median_of, ratio_of, write_down
+from tests.benchmarks.result import Options, Result, alone, in_turn, median_of, ratio_of, until_sure, write_down
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,31 @@ def test_a_median_has_its_extremes():
     assert (document["value"], document["low"], document["high"], document["runs"]) == (2.0, 1.0, 3.0, 3)
 
 
-def test_a_ratio_is_of_medians_and_its_spread_of_neighbours():
-    one = ratio_of("W2", [2.0, 4.0, 30.0], [1.0, 2.0, 5.0])
-    assert (one.value, one.low, one.high) == (2.0, 2.0, 6.0)
+def test_a_ratio_is_the_median_of_those_of_neighbours():
+    one = ratio_of("W2", [3.0, 8.0, 30.0], [1.0, 4.0, 5.0])
+    assert (one.value, one.low, one.high) == (3.0, 2.0, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "full", "count"),
+    [
+        ([1.0, 1.01, 0.99], True, 3),
+        ([1.0, 1.01, 0.99], False, 3),
+        ([1.0, 2.0], True, 31),
+        ([1.0, 2.0], False, 3),
+        ([1.0, 1.04, 0.96], True, 14),
+    ],
+)
+def test_at_full_size_a_ratio_is_measured_until_it_is_sure(ratios, full, count):
+    endless = itertools.cycle(ratios)
+    values, bases = until_sure(lambda: (10 * next(endless), 10.0), Options(3, full))
+    assert (len(values), set(bases)) == (count, {10.0})
+    assert values == [10 * ratio for ratio in itertools.islice(itertools.cycle(ratios), count)]
+
+
+@pytest.mark.parametrize(("full", "count"), [(True, 2), (False, 1)])
+def test_a_ratio_that_was_measured_once_is_not_sure(full, count):
+    assert len(until_sure(lambda: (3.0, 2.0), Options(1, full))[0]) == count
 
 
 def test_large_figures_have_no_fraction_and_small_ones_four_digits():
