@@ -65,30 +65,43 @@ def layout(payload: int) -> Any:
     return np.dtype([*parts, ("payload", f"V{payload}")])
 
 
+def has_table(block: Block, start: int, end: int) -> bool:
+    """Whether `table_of` makes one of these messages, for which it needs the block's columns only."""
+    return _values(block, start, end) is not None
+
+
 def table_of(block: Block, start: int, end: int, source: int, type_id: int) -> NDArray[Any] | None:
     """Records of the messages from `start` to before `end`, as `layout` has them, with seq and source_seq 0.
 
     None where the block lacks an array, or payloads may not be equally long.
     """
+    values = _values(block, start, end)
+    if values is None:
+        return None
+    import numpy as np
+
+    sample, places = _row(block.message_type, values, source, type_id)
+    size, times = len(sample), block.arrays["ts"][start:end]
+    data = bytearray(sample) * len(times)
+    for name, kind, offset in places:
+        np.ndarray(len(times), kind, data, offset, size)[:] = block.arrays[name][start:end]
+    table: NDArray[Any] = np.frombuffer(data, layout(size - HEADER_SIZE))
+    table["ts"] = times
+    return table
+
+
+def _values(block: Block, start: int, end: int) -> tuple[_Value, ...] | None:
+    """The fields of these messages, None where that cannot be said of one."""
     if "ts" not in block.arrays:
         return None
-    arrays = {name: values[start:end] for name, values in block.arrays.items()}
     found = []
     for name, declared in _declared(block.message_type):
-        value = _value(declared, arrays[name]) if name in arrays else _the_same(declared, block, name)
+        array = block.arrays.get(name)
+        value = _the_same(declared, block, name) if array is None else _value(declared, array[start:end])
         if value is None:
             return None
         found.append(value)
-    import numpy as np
-
-    sample, places = _row(block.message_type, tuple(found), source, type_id)
-    size, count = len(sample), len(arrays["ts"])
-    data = bytearray(sample) * count
-    for name, kind, offset in places:
-        np.ndarray(count, kind, data, offset, size)[:] = arrays[name]
-    table: NDArray[Any] = np.frombuffer(data, layout(size - HEADER_SIZE))
-    table["ts"] = arrays["ts"]
-    return table
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -244,10 +244,10 @@ class Captured(Order):
 
             sequencer = self._sequencer
             numbers = Numbers(sequencer.head, sequencer.last.copy())
-            records = stretches.records(numbers, self._layouts)
             self._count_at_once(stretches.counts)
-            self._log.append_stretch(records)
-            sequencer.head, sequencer.last[:] = numbers.head + records.total, numbers.last
+            for records in stretches.records(numbers, self._layouts):
+                self._log.append_stretch(records)
+            sequencer.head, sequencer.last[:] = numbers.head + stretches.counts.total(), numbers.last
 
     def _place(self, source: int, message: Message) -> None:
         if self._stretches is not None:

@@ -81,8 +81,6 @@ Layouts = dict[Hashable, Layout]
 """By kind."""
 _MOST_LAYOUTS: Final = 1024
 _MANY: Final = 10_000
-_LONG: Final = 8
-"""So many bars between answers, on average, are quicker seen than copied."""
 
 
 class StretchRecords(NamedTuple):
@@ -115,28 +113,53 @@ class Bars(NamedTuple):
 
 def records_of(
     runs: Sequence[Bars], origin: tuple[int, int], numbers: Numbers, patterns: Sequence[Pattern], layouts: Layouts
-) -> StretchRecords:
-    """Records of bars, whose source and type are `origin`, and of their answers.
+) -> Iterator[StretchRecords]:
+    """Records of bars, whose source and type are `origin`, and of their answers, run by run.
 
     `numbers` are moved on, but for the head. What was found out of a kind of patterns is kept in `layouts`.
     """
-    bars = sum(run.end - run.start for run in runs)
     answers = _Answers(patterns, [_layout(pattern, layouts) for pattern in patterns])
-    befores = np.arange(bars) + answers.before_each(bars)
-    times = np.concatenate([run.block.times[run.start : run.end] for run in runs])
-    seqs = befores + (numbers.head + 1)
-    rows = answers.rows(seqs[answers.at], times[answers.at], numbers.last)
-    data, sizes = _encoded(runs, origin, seqs, numbers.last[origin[0]])
-    numbers.last[origin[0]] += bars
-    cuts = [*np.cumsum(sizes)[answers.at].tolist(), len(data)]
+    begins = list(itertools.accumulate((run.end - run.start for run in runs), initial=0))
+    cuts = answers.at.searchsorted(begins).tolist()
+    places = list(zip(runs, begins, itertools.pairwise(cuts), strict=False))
+    times = np.concatenate(
+        [run.block.times[answers.at[first:end] + (run.start - n)] for run, n, (first, end) in places]
+    )
+    seq = numbers.head + 1
+    rows = answers.rows(seq + answers.at + answers.behind[:-1], times, numbers.last)
+    for run, begin, (first, end) in places:
+        behind = answers.behind[first : end + 1]
+        answered = _Answered(
+            answers.at[first:end] - begin, behind - behind[0], rows[first:end], answers.sizes[first:end]
+        )
+        yield _records(run, origin, seq + begin + int(behind[0]), answered, numbers.last)
+
+
+class _Answered(NamedTuple):
+    """The bars of a run that were answered: their indexes in it, how many of its answers there are before each and in
+    all, and the records of each one's answers with their size."""
+
+    at: NDArray[np.int64]
+    behind: NDArray[np.int64]
+    rows: Sequence[bytes]
+    sizes: NDArray[np.int64]
+
+
+def _records(run: Bars, origin: tuple[int, int], seq: int, answered: _Answered, last: list[int]) -> StretchRecords:
+    """Those of a run, of which the first has this seq. `last` is moved on for the bars."""
+    at, behind, rows, answer_sizes = answered
+    bars = run.end - run.start
+    befores = np.arange(bars) + np.repeat(behind, np.diff(at + 1, prepend=0, append=bars))
+    data, sizes = _encoded(run, origin, befores + seq, last[origin[0]])
+    last[origin[0]] += bars
+    cuts = [*np.cumsum(sizes)[at].tolist(), len(data)]
     pieces: list[bytes | memoryview] = [b""] * (2 * len(cuts) - 1)
-    whole = memoryview(data) if bars > _LONG * len(cuts) else data
-    pieces[::2] = [whole[first:behind] for first, behind in itertools.pairwise([0, *cuts])]
+    pieces[::2] = [data[first:end] for first, end in itertools.pairwise([0, *cuts])]
     pieces[1::2] = rows
     lengths = np.empty(len(pieces), np.int64)
-    lengths[::2], lengths[1::2] = np.diff(cuts, prepend=0), answers.sizes
-    sizes[answers.at] += answers.sizes
-    return StretchRecords(pieces, np.cumsum(lengths), np.cumsum(sizes) - sizes, befores, bars + answers.total)
+    lengths[::2], lengths[1::2] = np.diff(cuts, prepend=0), answer_sizes
+    sizes[at] += answer_sizes
+    return StretchRecords(pieces, np.cumsum(lengths), np.cumsum(sizes) - sizes, befores, bars + int(behind[-1]))
 
 
 class _Answers:
@@ -150,15 +173,10 @@ class _Answers:
             for pattern, layout in zip(patterns, layouts, strict=True)
         ]
         counts = self._by_bar(lambda layout: len(layout.sources))
-        self._behind = np.concatenate(([0], np.cumsum(counts)))
+        self.behind = np.concatenate(([0], np.cumsum(counts)))
         """How many answers there are before each bar that was answered, and in all."""
-        self.total = int(self._behind[-1])
         self.sizes = self._by_bar(lambda layout: len(layout.sample))
         """Bytes of the answers to each bar that was answered."""
-
-    def before_each(self, bars: int) -> NDArray[np.int64]:
-        """How many answers there are before each of so many bars."""
-        return np.repeat(self._behind, np.diff(np.concatenate(([0], self.at + 1, [bars]))))
 
     def rows(self, seqs: NDArray[np.int64], times: NDArray[np.int64], last: list[int]) -> list[bytes]:
         """The records of the answers to each bar; `seqs` and `times` are the bars' own. `last` is moved on."""
@@ -188,29 +206,20 @@ def _said_by(source: int, layout: Layout) -> int:
 
 
 def _encoded(
-    runs: Sequence[Bars], origin: tuple[int, int], seqs: NDArray[np.int64], last: int
-) -> tuple[bytes, NDArray[np.int64]]:
+    run: Bars, origin: tuple[int, int], seqs: NDArray[np.int64], last: int
+) -> tuple[bytes | memoryview, NDArray[np.int64]]:
     """The records of the bars themselves, and how long each is."""
-    pieces: list[bytes | NDArray[np.void]] = []
-    sizes: list[NDArray[np.int64]] = []
-    done = 0
-    for block, start, end in runs:
-        count = end - start
-        table = table_of(block, start, end, *origin)
-        if table is None:
-            records = [
-                encode_record(seq, bar.ts, last + n, 0, *origin, encode(bar))
-                for n, (seq, bar) in enumerate(zip(seqs[done:].tolist(), block[start:end], strict=False), done + 1)
-            ]
-            pieces += records
-            sizes.append(np.array(list(map(len, records))))
-        else:
-            table["seq"] = seqs[done : done + count]
-            table["source_seq"] = np.arange(last + done + 1, last + done + 1 + count)
-            pieces.append(table)
-            sizes.append(np.full(count, table.itemsize))
-        done += count
-    return b"".join(pieces), np.concatenate(sizes)
+    block, start, end = run
+    table = table_of(block, start, end, *origin)
+    if table is None:
+        records = [
+            encode_record(seq, bar.ts, last + n, 0, *origin, encode(bar))
+            for n, (seq, bar) in enumerate(zip(seqs.tolist(), block[start:end], strict=True), 1)
+        ]
+        return b"".join(records), np.array(list(map(len, records)))
+    table["seq"] = seqs
+    table["source_seq"] = np.arange(last + 1, last + 1 + len(table))
+    return memoryview(table.view("u1")), np.full(len(table), table.itemsize)
 
 
 def _layout(pattern: Pattern, layouts: Layouts) -> Layout:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
+from bus.block_records import has_table
 from bus.express import Express, Stretch
 from bus.runtime.block import Block
 from bus.stretch_records import Bars, Layouts, Numbers, StretchRecords, records_of
 from schemas import Message
 
-_MANY_ANSWERS: Final = 16_384
+_MANY_ANSWERS: Final = 8192
 _MANY_BARS: Final = 32_768
 
 
@@ -32,12 +34,13 @@ class Stretches:
 
     def add(self, run: Block, start: int, stretch: Stretch) -> None:
         """Add the stretch of a run that begins at `start`; all of it, wherever that is broken off, or nothing."""
-        self._parts.append((Bars(run, start, stretch.end), (start - self._bars, stretch.happened)))
+        kept = run.without_messages() if has_table(run, start, stretch.end) else run
+        self._parts.append((Bars(kept, start, stretch.end), (start - self._bars, stretch.happened)))
         self._bars += stretch.end - start
         self.counts.update(stretch.counts)
         self.counts[run.message_type] += stretch.end - start
 
-    def records(self, numbers: Numbers, layouts: Layouts) -> StretchRecords:
-        """Their records; `numbers` and `layouts` as in `records_of`."""
+    def records(self, numbers: Numbers, layouts: Layouts) -> Iterator[StretchRecords]:
+        """Their records, one stretch after the other; `numbers` and `layouts` as in `records_of`."""
         runs, happened = zip(*self._parts, strict=True)
         return records_of(runs, self._of[:2], numbers, self._express.patterns(happened), layouts)

@@ -56,6 +56,12 @@ class Block(list[Any]):
         only = {name: value for name, value in self._only.items() if value is not None}
         return Block(self[start:end], columns, only, {name: values[start:end] for name, values in self.arrays.items()})
 
+    def without_messages(self) -> Block:
+        """A block of none with the same arrays and fields that are the same in all: messages take much more room."""
+        block = Block((), only=self._only, arrays=self.arrays)
+        block.message_type = self.message_type
+        return block
+
     def column(self, name: str) -> list[Any]:
         """The values of a field, one a message."""
         values = self._columns.get(name)

@@ -21,6 +21,7 @@ from bus.stretch_records import (
     Numbers,
     Part,
     Pattern,
+    StretchRecords,
     alike,
     equally_long,
     lengths,
@@ -123,15 +124,24 @@ def assert_same(
     numbers = Numbers(0, [0] * 6) if numbers is None else numbers
     expected = one_by_one(runs, numbers, scripts)
     head = numbers.head
-    found = records_of(runs, ORIGIN, numbers, list(map(pattern_of, scripts)), {} if layouts is None else layouts)
-    each = list(itertools.chain.from_iterable(expected.records))
+    patterns = list(map(pattern_of, scripts))
+    found = list(records_of(runs, ORIGIN, numbers, patterns, {} if layouts is None else layouts))
+    bars = iter(expected.records)
+    for run, records in zip(runs, found, strict=True):
+        assert_records(records, list(itertools.islice(bars, run.end - run.start)))
+    assert (numbers.last, numbers.head) == (expected.last, head)
+    return Numbers(head + sum(records.total for records in found), numbers.last)
+
+
+def assert_records(found: StretchRecords, expected: list[list[bytes]]) -> None:
+    """They are those of each bar."""
+    each = list(itertools.chain.from_iterable(expected))
     assert b"".join(found.pieces) == b"".join(each)
     assert found.ends.tolist() == list(itertools.accumulate(map(len, found.pieces)))
-    sizes, counts = [sum(map(len, bar)) for bar in expected.records], list(map(len, expected.records))
+    sizes, counts = [sum(map(len, bar)) for bar in expected], list(map(len, expected))
     assert found.starts.tolist() == [0, *itertools.accumulate(sizes)][:-1]
     assert found.befores.tolist() == [0, *itertools.accumulate(counts)][:-1]
-    assert (found.total, numbers.last, numbers.head) == (len(each), expected.last, head)
-    return Numbers(head + found.total, numbers.last)
+    assert found.total == len(each)
 
 
 def with_arrays(bars: Sequence[Bar]) -> Block:
@@ -381,7 +391,7 @@ def test_all_bits_of_numbers_are_kept():
 def test_a_number_that_takes_fewer_bytes_is_refused(ts):
     pattern = pattern_of(("kind", [UPDATE._replace(make=lambda n: an_update(n - T0 + ts))], [0]))
     with pytest.raises(AssertionError, match="numbers of a pattern take nine bytes"):
-        records_of([run_of(5)], ORIGIN, Numbers(0, [0] * 6), [pattern], {})
+        next(records_of([run_of(5)], ORIGIN, Numbers(0, [0] * 6), [pattern], {}))
 
 
 def test_a_number_may_stand_in_several_fields():
@@ -392,7 +402,7 @@ def test_a_number_may_stand_in_several_fields():
     [part] = once.parts()
     again = Part(PORTFOLIO, 1, an_update(0), {"ts": 0}, {})
     twice = once._replace(parts=lambda: [part._replace(words={"ts": 0, "bar_ts": 0}), again])
-    found = records_of([run_of(4)], ORIGIN, Numbers(0, [0] * 6), [twice], {})
+    (found,) = records_of([run_of(4)], ORIGIN, Numbers(0, [0] * 6), [twice], {})
     said = [Said(STRATEGY, 0, fill), Said(PORTFOLIO, 1, lambda n: PositionUpdate(T0 + n, *encode_fields(an_update(0))))]
     expected = one_by_one([run_of(4)], Numbers(0, [0] * 6), [("kind", said, [1, 2])])
     assert b"".join(found.pieces) == b"".join(itertools.chain.from_iterable(expected.records))
@@ -414,7 +424,7 @@ def test_of_one_kind_the_parts_are_asked_for_once():
 
     numbers = Numbers(3, [0] * 6)
     expected = one_by_one([run_of(6)], numbers, [script])
-    found = records_of([run_of(6)], ORIGIN, numbers, [pattern_of(script)._replace(parts=parts)], layouts)
+    (found,) = records_of([run_of(6)], ORIGIN, numbers, [pattern_of(script)._replace(parts=parts)], layouts)
     assert b"".join(found.pieces) == b"".join(itertools.chain.from_iterable(expected.records))
     assert layouts["kind"] is layout
 
@@ -495,7 +505,7 @@ def test_any_texts_and_numbers_are_written_where_they_belong(text, fixed, ts, nu
 
 def test_times_of_answers_are_their_bars():
     block = Block([a_bar(ts=T0), a_bar(ts=T0 + 7 * DAY_NS), a_bar(ts=T0 + 8 * DAY_NS)])
-    found = records_of([Bars(block, 0, 3)], ORIGIN, Numbers(0, [0] * 6), [pattern_of(("k", (UPDATE,), [1]))], {})
+    (found,) = records_of([Bars(block, 0, 3)], ORIGIN, Numbers(0, [0] * 6), [pattern_of(("k", (UPDATE,), [1]))], {})
     assert b"".join(found.pieces)[found.starts[1] :].count((T0 + 7 * DAY_NS).to_bytes(8, "little")) == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from bus.runtime.block import Block
 from bus.stretch_records import Layouts, Numbers, Part, Pattern
 from bus.stretches import Stretches
 from schemas import Bar, PositionUpdate
-from schemas.registry import TYPE_IDS
+from schemas.registry import TYPE_IDS, fields
 from tests.support.builders import T0, a_bar
 
 BAR = TYPE_IDS[Bar]
@@ -59,21 +60,39 @@ def test_several_stretches_have_the_records_of_one_after_the_other():
     ]
     numbers, layouts, single = Numbers(70, [0, 5, 9]), Layouts(), []
     for part in parts:
-        records = stretches_of([part]).records(numbers, layouts)
-        single += records.pieces
+        (records,) = stretches_of([part]).records(numbers, layouts)
+        single.append(b"".join(records.pieces))
         numbers = Numbers(numbers.head + records.total, numbers.last)
     together = Numbers(70, [0, 5, 9])
-    records = stretches_of(parts).records(together, {})
-    assert b"".join(records.pieces) == b"".join(single)
-    assert (70 + records.total, together.last) == (numbers.head, numbers.last) == (70 + 27 + 7, [0, 32, 16])
+    found = list(stretches_of(parts).records(together, {}))
+    assert [b"".join(records.pieces) for records in found] == single
+    total = sum(records.total for records in found)
+    assert (70 + total, together.last) == (numbers.head, numbers.last) == (70 + 27 + 7, [0, 32, 16])
 
 
 def test_of_each_stretch_is_told_how_far_its_bars_have_moved():
     express = Answers()
     first, second = days(20), days(10, 20)
     parts = [(first, 3, stretch(9, 4)), (first, 9, stretch(20, 9)), (second, 0, stretch(4, 0))]
-    stretches_of(parts, express).records(Numbers(0, [0, 0, 0]), {})
+    list(stretches_of(parts, express).records(Numbers(0, [0, 0, 0]), {}))
     assert express.asked == [((3, (4,)), (3, (9,)), (-17, (0,)))]
+
+
+def with_arrays(count: int) -> Block:
+    bars = days(count)
+    names = [name for name in fields(Bar) if name != "symbol"]
+    return Block(bars, arrays={name: np.array([getattr(bar, name) for bar in bars]) for name in names})
+
+
+@pytest.mark.parametrize(("make", "keeps"), [(days, True), (with_arrays, False)])
+def test_messages_are_kept_only_where_there_are_no_columns_to_make_records_of(make, keeps):
+    block = make(20)
+    known = sys.getrefcount(block)
+    stretches = stretches_of([(block, 3, stretch(9, 4, 8))])
+    assert (sys.getrefcount(block) > known) is keeps
+    (records,) = stretches.records(Numbers(0, [0, 0, 0]), {})
+    (expected,) = stretches_of([(days(20), 3, stretch(9, 4, 8))]).records(Numbers(0, [0, 0, 0]), {})
+    assert b"".join(records.pieces) == b"".join(expected.pieces)
 
 
 @pytest.mark.parametrize("of", [(2, BAR, "AAPL"), (SOURCE, BAR + 1, "AAPL"), (SOURCE, BAR, "MSFT")])
@@ -84,8 +103,8 @@ def test_only_bars_of_one_source_and_symbol_belong_together(of):
 
 
 def test_no_more_are_put_together_when_there_are_many_answers():
-    assert stretches_of([(days(20_000), 0, stretch(20_000, *range(16_383)))]).can_take(SOURCE, BAR, "AAPL")
-    assert not stretches_of([(days(20_000), 0, stretch(20_000, *range(16_384)))]).can_take(SOURCE, BAR, "AAPL")
+    assert stretches_of([(days(10_000), 0, stretch(10_000, *range(8191)))]).can_take(SOURCE, BAR, "AAPL")
+    assert not stretches_of([(days(10_000), 0, stretch(10_000, *range(8192)))]).can_take(SOURCE, BAR, "AAPL")
 
 
 def test_bars_and_answers_are_counted_by_type():

@@ -61,6 +61,14 @@ def test_columns_that_are_known_are_not_made():
     assert block.only("symbol") == "X"
 
 
+def test_without_its_messages_a_block_has_its_arrays_and_what_is_the_same_in_all():
+    block = Block([a_bar(n) for n in range(3)], arrays={"close": np.array([1.0, 2.0, 3.0])})
+    assert block.only("symbol") == "AAPL"
+    without = block.without_messages()
+    assert (len(without), without.message_type, without.only("symbol")) == (0, Bar, "AAPL")
+    assert without.array("close").tolist() == [1.0, 2.0, 3.0]
+
+
 def test_a_part_has_its_part_of_the_arrays():
     block = Block(bars_of([1, 2, 3, 4], "AAAA"), arrays={"ts": np.array([1, 2, 3, 4])})
     assert block.part(1, 4).part(1, 9).arrays["ts"].tolist() == [3, 4]
