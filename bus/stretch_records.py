@@ -81,6 +81,8 @@ Layouts = dict[Hashable, Layout]
 """By kind."""
 _MOST_LAYOUTS: Final = 1024
 _MANY: Final = 10_000
+_LONG: Final = 8
+"""So many bars between answers, on average, are quicker seen than copied."""
 
 
 class StretchRecords(NamedTuple):
@@ -154,7 +156,8 @@ def _records(run: Bars, origin: tuple[int, int], seq: int, answered: _Answered, 
     last[origin[0]] += bars
     cuts = [*np.cumsum(sizes)[at].tolist(), len(data)]
     pieces: list[bytes | memoryview] = [b""] * (2 * len(cuts) - 1)
-    pieces[::2] = [data[first:end] for first, end in itertools.pairwise([0, *cuts])]
+    whole = data if bars > _LONG * len(cuts) else bytes(data)
+    pieces[::2] = [whole[first:end] for first, end in itertools.pairwise([0, *cuts])]
     pieces[1::2] = rows
     lengths = np.empty(len(pieces), np.int64)
     lengths[::2], lengths[1::2] = np.diff(cuts, prepend=0), answer_sizes
