@@ -111,21 +111,22 @@ class _Appends(ABC):
         if size < at_least and size < self._left:
             self._fit = size, self._count
             return
-        data = waiting[_RESERVED:]
-        del waiting[_RESERVED:]
         (start, known), self._fit = self._fit, (0, 0)
         left, self._count = self._count, 0
-        begin = 0
-        while left:
-            room, end, count = self._room(), size, left
-            if size - begin > room:
-                if start >= begin + room:  # others were taken in meanwhile
-                    start, known = begin, 0
-                count, end = fitting(data, start, begin + room - start, known)
-            self._take(data if end - begin == size else memoryview(data)[begin:end], count)
-            self._left = begin + room - end
-            begin = start = end
-            left, known = left - count, 0
+        begin, behind, start = _RESERVED, len(waiting), _RESERVED + start
+        try:
+            while left:
+                room, end, count = self._room(), behind, left
+                if behind - begin > room:
+                    if start >= begin + room:  # others were taken in meanwhile
+                        start, known = begin, 0
+                    count, end = fitting(waiting, start, begin + room - start, known)
+                self._take(waiting[begin:end], count)
+                self._left = begin + room - end
+                begin = start = end
+                left, known = left - count, 0
+        finally:
+            del waiting[_RESERVED:]
 
     def append_run(
         self, seq: int, source_seq: int, source: int, type_id: int, block: Block, start: int, end: int
