@@ -29,6 +29,8 @@ from tests.support.states import state_of
 STRATEGY = "tests.golden.test_express.Whimsical"
 NOT_STATE = frozenset({"context", "emit", "parameters", "lock", "_plain", "_resting", "_filled", "curve"})
 """What is not, or is kept in another way by another name, which other things tell: `statistics`, the curve's points."""
+CHECKPOINTS = (100, 1000, 32_768)
+"""How many bars are between two."""
 LEVELS = frozenset({"_heap", "_orders"})
 """Where orders wait for prices: told by the orders that all prices reach, in the order in which they are reached."""
 
@@ -232,7 +234,9 @@ def differing(number: int, folder: Path) -> list[str]:
     dice = Random(number)
     (folder / "bars.csv").write_text(bars_of(dice, dice.choice([50, 700, 2500, 2500, 6000])))
     content = topology_of(dice, folder)
-    found, expected = outcome_of(content, folder), one_by_one(content, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bus.conductor.CHECKPOINT_EVERY", dice.choice(CHECKPOINTS))
+        found, expected = outcome_of(content, folder), one_by_one(content, folder)
     return [what for what, value in expected.items() if found[what] != value]
 
 

@@ -17,7 +17,7 @@ from deploy import parties, resting_express
 from deploy.resting_express import RestingExpress
 from deploy.run_folder import COMPLETED
 from schemas import Bar, CancelOrder, Direction, Order, OrderType, Signal, TimeInForce
-from tests.golden.test_express import bars_of, one_by_one, outcome_of, search, topology_of
+from tests.golden.test_express import CHECKPOINTS, bars_of, one_by_one, outcome_of, search, topology_of
 
 HERE = "tests.golden.test_resting"
 
@@ -205,6 +205,7 @@ def outcomes(number: int, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]
         patch.setattr(resting_express, "_ALIKE", 1)
         patch.setattr(resting_express, "_ENOUGH", 1)
         patch.setattr(parties, "_MOST_PATIENT", 2)
+        patch.setattr("bus.conductor.CHECKPOINT_EVERY", dice.choice(CHECKPOINTS))
         return outcome_of(content, folder), one_by_one(content, folder)
 
 
