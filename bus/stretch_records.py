@@ -125,7 +125,7 @@ def records_of(
     cuts = answers.at.searchsorted(begins).tolist()
     places = list(zip(runs, begins, itertools.pairwise(cuts), strict=False))
     times = np.concatenate(
-        [run.block.times[answers.at[first:end] + (run.start - n)] for run, n, (first, end) in places]
+        [run.block.times[answers.at[first:end] + (run.start - begin)] for run, begin, (first, end) in places]
     )
     seq = numbers.head + 1
     rows = answers.rows(seq + answers.at + answers.behind[:-1], times, numbers.last)
@@ -159,10 +159,10 @@ def _records(run: Bars, origin: tuple[int, int], seq: int, answered: _Answered, 
     whole = data if bars > _LONG * len(cuts) else bytes(data)
     pieces[::2] = [whole[first:end] for first, end in itertools.pairwise([0, *cuts])]
     pieces[1::2] = rows
-    lengths = np.empty(len(pieces), np.int64)
-    lengths[::2], lengths[1::2] = np.diff(cuts, prepend=0), answer_sizes
+    piece_sizes = np.empty(len(pieces), np.int64)
+    piece_sizes[::2], piece_sizes[1::2] = np.diff(cuts, prepend=0), answer_sizes
     sizes[at] += answer_sizes
-    return StretchRecords(pieces, np.cumsum(lengths), np.cumsum(sizes) - sizes, befores, bars + int(behind[-1]))
+    return StretchRecords(pieces, np.cumsum(piece_sizes), np.cumsum(sizes) - sizes, befores, bars + int(behind[-1]))
 
 
 class _Answers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +19,8 @@ from bus.runtime.block import Block
 from schemas import Bar, Message, Quote, Signal
 from schemas.codec import encode
 from schemas.enums import Direction
-from schemas.registry import TYPE_IDS, fields
+from schemas.registry import TYPE_IDS
+from tests.support.blocks import with_arrays
 from tests.support.builders import T0
 from tests.support.transports import append_each
 
@@ -31,12 +31,6 @@ def bars(count: int, symbols: tuple[str, ...] = ("AAPL",)) -> list[Message]:
     return [
         Bar(T0 + n, symbols[n % len(symbols)], 1.0 + n, 2.0 + n, 0.5, 1.5 / (n + 1), float(n % 7)) for n in range(count)
     ]
-
-
-def with_arrays(messages: list[Message]) -> Block:
-    """A block of bars of one symbol that has the others of their fields as arrays."""
-    names = [name for name in fields(Bar) if name != "symbol"]
-    return Block(messages, arrays={name: np.array([getattr(bar, name) for bar in messages]) for name in names})
 
 
 BLOCKS = pytest.mark.parametrize("block_of", [Block, with_arrays])

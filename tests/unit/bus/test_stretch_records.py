@@ -48,6 +48,7 @@ from schemas import (
 )
 from schemas.codec import encode
 from schemas.registry import TYPE_IDS, fields
+from tests.support.blocks import with_arrays
 from tests.support.builders import DAY_NS, T0, a_bar, a_fill, a_signal, an_order
 
 SOURCE, STRATEGY, RISK, MANAGER, PORTFOLIO = range(1, 6)
@@ -142,11 +143,6 @@ def assert_records(found: StretchRecords, expected: list[list[bytes]]) -> None:
     assert found.starts.tolist() == [0, *itertools.accumulate(sizes)][:-1]
     assert found.befores.tolist() == [0, *itertools.accumulate(counts)][:-1]
     assert found.total == len(each)
-
-
-def with_arrays(bars: Sequence[Bar]) -> Block:
-    names = [name for name in fields(Bar) if name != "symbol"]
-    return Block(bars, arrays={name: np.array([getattr(bar, name) for bar in bars]) for name in names})
 
 
 def bars_of(count: int, first: int = 0) -> list[Bar]:

@@ -14,7 +14,8 @@ from bus.runtime.block import Block
 from bus.stretch_records import Layouts, Numbers, Part, Pattern
 from bus.stretches import Stretches
 from schemas import Bar, PositionUpdate
-from schemas.registry import TYPE_IDS, fields
+from schemas.registry import TYPE_IDS
+from tests.support.blocks import with_arrays
 from tests.support.builders import T0, a_bar
 
 BAR = TYPE_IDS[Bar]
@@ -78,15 +79,9 @@ def test_of_each_stretch_is_told_how_far_its_bars_have_moved():
     assert express.asked == [((3, (4,)), (3, (9,)), (-17, (0,)))]
 
 
-def with_arrays(count: int) -> Block:
-    bars = days(count)
-    names = [name for name in fields(Bar) if name != "symbol"]
-    return Block(bars, arrays={name: np.array([getattr(bar, name) for bar in bars]) for name in names})
-
-
-@pytest.mark.parametrize(("make", "keeps"), [(days, True), (with_arrays, False)])
+@pytest.mark.parametrize(("make", "keeps"), [(Block, True), (with_arrays, False)])
 def test_messages_are_kept_only_where_there_are_no_columns_to_make_records_of(make, keeps):
-    block = make(20)
+    block = make(days(20))
     known = sys.getrefcount(block)
     stretches = stretches_of([(block, 3, stretch(9, 4, 8))])
     assert (sys.getrefcount(block) > known) is keeps
